@@ -1,0 +1,52 @@
+"""Errors that are the user's to mend: what, where, what now. They print without a traceback.
+
+CoalmError
+├── DataError         a corpus, benchmark or prediction file is missing or broken
+├── RecipeError       a recipe or setting is wrong
+├── ModelError        a model cannot be opened or asked
+└── MissingExtra      an optional library is not installed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CoalmError(Exception):
+    """What went wrong, where (`where`, printed first) and what to do about it (`hint`)."""
+
+    def __init__(self, what: str, *, where: object = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.hint = what, str(where), hint
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{head}\n\nhint: {self.hint}" if self.hint else head
+
+
+class DataError(CoalmError):
+    pass
+
+
+class RecipeError(CoalmError):
+    pass
+
+
+class ModelError(CoalmError):
+    pass
+
+
+class MissingExtra(CoalmError):
+    """An optional library is missing: `MissingExtra("torch", extra="train")`."""
+
+    def __init__(self, module: str, *, extra: str) -> None:
+        super().__init__(f"the library `{module}` is not installed", hint=f'pip install "coalm[{extra}]"')
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for a mistyped name: the nearest known one, then all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    listed = f"known: {', '.join(names)}"
+    return f"did you mean `{near[0]}`? {listed[0].upper()}{listed[1:]}" if near else listed
