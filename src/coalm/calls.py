@@ -21,8 +21,9 @@ from typing import Any
 
 from coalm.dialogue import ToolCall
 
-_FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
-_NAME_STOPS = frozenset("()[]{},='\"\n")
+# Fences stand at the edges of lines; three backticks elsewhere belong to a string.
+_FENCE = re.compile(r"^[ \t]*```(?:\w*[ \t]*\n)?(.*?)(?:^[ \t]*```|```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_NAME_STOPS = frozenset("()[]{},;='\"`\n\r")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -161,10 +162,13 @@ def _scan_calls(text: str) -> Iterator[ToolCall]:
     """Calls one after the other, apart by commas, semicolons or line breaks."""
     position = 0
     while True:
+        start = position
         while position < len(text) and (text[position].isspace() or text[position] in ",;"):
             position += 1
         if position == len(text):
             return
+        if start and not set(text[start:position]) & set(",;\n"):
+            raise CallSyntaxError("not_a_call", text[start : start + 80])
         opening = text.find("(", position)
         if opening < 0:
             raise CallSyntaxError("not_a_call", text[position : position + 80])

@@ -140,6 +140,10 @@ class Sample:
         """What the user message holds: the instruction, then a blank line and the input where there is one."""
         return join_prompt(self.instruction, self.input)
 
+    def as_prompt(self) -> Prompt:
+        """What a model is asked for this sample, in either form."""
+        return instruction_prompt(self.instruction, self.input)
+
 
 def join_prompt(instruction: str, input: str) -> str:
     """The user message of an Alpaca row (design: CoALM-IT as a conversation)."""
@@ -160,14 +164,20 @@ class Request:
 class Prompt:
     """A request in one system's format: chat messages, for which the model's own template is used.
 
-    `text`, where given, is used as it is instead (systems that were trained without a chat template);
-    `tools` go into the template or the API's own field (native function calling).
+    `alpaca` is (instruction, input), for a model that has no template; `text`, where given, is used as it is
+    instead of either; `tools` go into the template or the API's own field (native function calling).
     """
 
     messages: tuple[tuple[Role, str], ...] = ()
+    alpaca: tuple[str, str] | None = None
     text: str | None = None
     tools: tuple[Tool, ...] = ()
     stop: tuple[str, ...] = ()
+
+
+def instruction_prompt(instruction: str, input: str) -> Prompt:
+    """An Alpaca row as a prompt: one user message, or its two blocks where there is no chat template."""
+    return Prompt(messages=(("user", join_prompt(instruction, input)),), alpaca=(instruction, input))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,18 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from coalm.calls import CallSyntaxError, read_calls, unfence, write_call, write_json_calls
-from coalm.dialogue import Dialogue, Domain, Prompt, Reply, Request, Sample, State, Tool, Turn, join_prompt
+from coalm.dialogue import (
+    Dialogue,
+    Domain,
+    Prompt,
+    Reply,
+    Request,
+    Sample,
+    State,
+    Tool,
+    Turn,
+    instruction_prompt,
+)
 from coalm.prompts import fill
 
 Layout = Literal["react", "paper"]
@@ -26,8 +37,7 @@ _LABEL = re.compile(r"^(Thought|Action|Observation|System|User):[ \t]*", re.MULT
 
 def render(request: Request) -> Prompt:
     """The one user message that asks for `request`; for `act`, in the `react` layout."""
-    instruction, input = request_parts(request)
-    return Prompt(messages=(("user", join_prompt(instruction, input)),))
+    return instruction_prompt(*request_parts(request))
 
 
 def request_parts(request: Request) -> tuple[str, str]:

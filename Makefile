@@ -1,0 +1,33 @@
+# Each target sets the environment up by itself on first use, in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint bench clean help
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+demo: $(READY)  ## build data, train a tiny model, score it before and after, write a report
+	$(BIN)/coalm demo
+
+test: $(READY)  ## all tests, offline
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## speed, side by side with plain rows
+	$(BIN)/python benchmarks/training.py --quick
+
+clean:  ## remove the environment and what was run
+	rm -rf .venv runs build
+
+# torch first: its CPU build satisfies all that asks for torch afterwards.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@

@@ -1,0 +1,42 @@
+"""The benchmarks, and how to find one: a name, or `my_package.module:BENCHMARK` for one of your own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Sequence
+
+from coalm.benchmarks import apibank, bfcl, multiwoz, snips
+from coalm.benchmarks.episode import Benchmark, Item
+from coalm.errors import DataError, did_you_mean
+
+BENCHMARKS = {b.name: b for b in (multiwoz.BENCHMARK, apibank.BENCHMARK, bfcl.BENCHMARK, snips.BENCHMARK)}
+
+
+def benchmark(name: str) -> Benchmark:
+    """The benchmark called `name`, or the one that `module:ATTRIBUTE` points to.
+
+    Raises:
+        DataError: there is none.
+    """
+    module, colon, attribute = name.partition(":")
+    if colon:
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise DataError(f"cannot import benchmark `{name}`: {error}") from None
+        if not isinstance(found, Benchmark):
+            raise DataError(f"`{name}` is not a Benchmark")
+        return found
+    if name not in BENCHMARKS:
+        raise DataError(f"unknown benchmark `{name}`", hint=did_you_mean(name, BENCHMARKS))
+    return BENCHMARKS[name]
+
+
+def draw(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """`limit` items in their order, drawn by the hash of their ids: a smaller draw is part of a larger one."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    ranks = sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
+    drawn = {item.id for item in ranks[:limit]}
+    return [item for item in items if item.id in drawn]

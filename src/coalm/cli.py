@@ -1,0 +1,233 @@
+"""The `coalm` command: `data | train | eval | score | report | demo`, each a few lines over the package.
+
+Data goes to standard output, messages to standard error. A user's mistake prints one clear error and exits
+with 2; `--debug` shows the traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from coalm import __version__
+from coalm.errors import CoalmError, DataError
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except CoalmError as error:
+        if args.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `coalm … | head`
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+# ── commands ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def data_build(args: argparse.Namespace) -> None:
+    from coalm.mixture import build
+    from coalm.progress import bar
+    from coalm.tokens import Encoder
+
+    encoder = None if args.no_tokens else Encoder.load(args.tokenizer)
+    with bar("building") as progress:
+        card = build(
+            args.corpora,
+            args.out,
+            sources=args.sources,
+            layout=args.layout,
+            seed=args.seed,
+            validation=args.validation,
+            encoder=encoder,
+            progress=progress,
+        )
+    if args.json:
+        print(json.dumps(card, ensure_ascii=False))
+    else:
+        print(args.out / "card.md")
+
+
+def data_show(args: argparse.Namespace) -> None:
+    from coalm.show import show
+    from coalm.tokens import Encoder
+
+    encoder = Encoder.load(args.tokens or None) if args.tokens is not None else None
+    show(args.folder, count=args.n, source=args.source, encoder=encoder)
+
+
+def train(args: argparse.Namespace) -> None:
+    from coalm.training.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe, args.set)
+    if args.print:
+        print(recipe.to_yaml(), end="")
+        return
+    if args.data is None or args.out is None:
+        raise DataError("training needs a mixture and an output folder", hint="give --data DIR and --out RUN")
+    from coalm.training.trainer import train as run_training
+
+    print(run_training(recipe, args.data, args.out, resume=args.resume))
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from coalm.evaluate import evaluate as run_evaluation
+    from coalm.evaluate import print_scores
+
+    scores = run_evaluation(
+        args.model, args.bench, args.data, args.out, family_name=args.family, limit=args.limit
+    )
+    print(json.dumps(scores, ensure_ascii=False)) if args.json else print_scores(scores)
+
+
+def score(args: argparse.Namespace) -> None:
+    from coalm.evaluate import print_scores, score_predictions
+
+    content = score_predictions(args.bench, args.predictions, args.data, verdicts=args.verdicts)
+    print(json.dumps(content, ensure_ascii=False)) if args.json else print_scores({args.bench: content})
+
+
+def report(args: argparse.Namespace) -> None:
+    from coalm.report import report_data, write_report
+
+    if args.json:
+        print(json.dumps(report_data(args.runs), ensure_ascii=False))
+    else:
+        print(write_report(args.runs, args.out))
+
+
+def demo(args: argparse.Namespace) -> None:
+    from coalm.demo import run_demo
+
+    run_demo(args.out, minutes=args.minutes, fresh=args.fresh)
+
+
+# ── arguments ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coalm", description="One language model for multi-turn conversations and tool calls."
+    )
+    parser.add_argument("--version", action="version", version=f"coalm {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_data(commands)
+    _add_train(commands)
+    _add_eval(commands)
+    _add_score(commands)
+    _add_report(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, run: Command, help: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_data(commands: Any) -> None:
+    parser = commands.add_parser("data", help="build the training mixture, look at its samples")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    build = _add(actions, "build", data_build, "Build the CoALM-IT mixture from raw corpora.")
+    build.add_argument(
+        "--corpora", type=Path, required=True, help="folder with snips, sgd … as folders or zips"
+    )
+    build.add_argument(
+        "--out", type=Path, required=True, help="folder to write train/validation.parquet and card to"
+    )
+    build.add_argument(
+        "--sources", type=_names, help="comma-separated; default: all of the paper's that are there"
+    )
+    build.add_argument(
+        "--layout", choices=("react", "paper"), default="react", help="where the thought of CRA stands"
+    )
+    build.add_argument("--seed", type=int, default=0)
+    build.add_argument("--validation", type=float, default=0.01, help="share of dialogues held out")
+    build.add_argument("--tokenizer", help="model or tokenizer.json to count tokens with; default: our own")
+    build.add_argument("--no-tokens", action="store_true", help="do not count tokens")
+    build.add_argument("--json", action="store_true", help="print the card as JSON")
+
+    show = _add(actions, "show", data_show, "Print samples of a mixture.")
+    show.add_argument("folder", type=Path)
+    show.add_argument("-n", type=int, default=3, help="how many")
+    show.add_argument("--source", help="only samples of this source")
+    show.add_argument(
+        "--tokens", nargs="?", const="", metavar="MODEL", help="exactly what MODEL sees, coloured by loss"
+    )
+
+
+def _add_train(commands: Any) -> None:
+    parser = _add(commands, "train", train, "Fine-tune a model, or train a tiny one, by a recipe.")
+    parser.add_argument("recipe", help="name of a shipped recipe (tiny, coalm-8b …) or a YAML file")
+    parser.add_argument("--data", type=Path, help="mixture folder, as `coalm data build` writes it")
+    parser.add_argument("--out", type=Path, help="folder for checkpoints, metrics and the model")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a recipe's setting"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument("--print", action="store_true", help="print the resolved recipe and stop")
+
+
+def _add_eval(commands: Any) -> None:
+    parser = _add(commands, "eval", evaluate, "Run a model on benchmarks and score it; resumes by itself.")
+    parser.add_argument("model", help="hf:FOLDER_OR_HUB_ID, replay:FILE, or a model folder")
+    parser.add_argument("--bench", type=_names, default=["multiwoz", "apibank", "bfcl"], help="comma-separated")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with the benchmarks' data, or their zips"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for predictions, verdicts and scores")
+    parser.add_argument("--family", default="coalm", help="prompt format and parser")
+    parser.add_argument("--limit", type=int, help="only this many items of each benchmark")
+    parser.add_argument("--json", action="store_true", help="print the scores as JSON")
+
+
+def _add_score(commands: Any) -> None:
+    parser = _add(commands, "score", score, "Score a file of predictions, without a model.")
+    parser.add_argument("bench", help="multiwoz, apibank, bfcl or snips")
+    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the benchmark's data, or its zip")
+    parser.add_argument("--verdicts", type=Path, help="also write one verdict a line to this file")
+    parser.add_argument("--json", action="store_true", help="print the scores as JSON")
+
+
+def _add_report(commands: Any) -> None:
+    parser = _add(commands, "report", report, "Write one self-contained HTML page about runs.")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of training and evaluation runs")
+    parser.add_argument("--out", type=Path, default=Path("report.html"))
+    parser.add_argument("--json", action="store_true", help="print the report's data as JSON instead")
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _add(commands, "demo", demo, "Data, training, evaluation and report at small size, in minutes.")
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"))
+    parser.add_argument("--minutes", type=float, default=2.0, help="how long to train")
+    parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""The text that a model sees, as tokens: the same for training and for generation.
+
+A model with a chat template gets one user message and the generation prompt; one without gets Alpaca blocks.
+What carries loss is the output and the end token that the template closes a message with, nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from coalm.dialogue import Prompt, Sample
+from coalm.errors import MissingExtra, ModelError
+
+DEFAULT_TOKENIZER = Path(__file__).parent / "assets" / "tokenizer.json"
+
+# A place where every tokenizer in use starts anew: behind a line break, before something visible.
+_PIECE = re.compile(r"(?:[^\n]*\n)+?(?=\S)|.+\Z", re.DOTALL)
+_PROBE = (
+    "Hello [END]\n\nUser: it's 5 o'clock,\n  isn't it?\n1. f(a='b')\nSystem: {\"a\": [1]}\n\n\n```\n[]\n```"
+)
+_MARK = "\u2063mark\u2063"
+
+
+class Tokens(NamedTuple):
+    """A training sample as ids; only `output` (its end token included) carries loss."""
+
+    prompt: list[int]
+    output: list[int]
+
+
+class Frame(NamedTuple):
+    """What a template puts around one user message and around the answer."""
+
+    head: str
+    tail: str
+    end: str
+
+
+class Encoder:
+    """Encodes prompts and samples with one tokenizer; lines that come again are looked up, not encoded again.
+
+    `tokenizer` is a `transformers` tokenizer, or the `PlainTokenizer` of a `tokenizer.json`.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.name = str(getattr(tokenizer, "name_or_path", "")) or "tokenizer"
+        self._frame = _chat_frame(tokenizer) if getattr(tokenizer, "chat_template", None) else None
+        self._begin: list[int] = [] if self._frame else _begin_ids(tokenizer)
+        self._piece = lru_cache(maxsize=1 << 17)(self._encode_whole)
+        self._by_line = self._lines_are_independent()
+
+    @classmethod
+    def load(cls, name: str | Path | None = None) -> Encoder:
+        """The tokenizer of a model (Hub id or folder), of a `tokenizer.json`, or our own where none is named.
+
+        Raises:
+            ModelError: there is no such tokenizer.
+        """
+        return cls(load_tokenizer(name))
+
+    @property
+    def end_id(self) -> int:
+        """The token that ends an answer."""
+        return self._encode_whole(self._end)[-1]
+
+    @property
+    def _end(self) -> str:
+        return self._frame.end if self._frame else str(self.tokenizer.eos_token)
+
+    def prompt(self, prompt: Prompt | str) -> list[int]:
+        """Token ids of all that stands before the answer."""
+        return self._begin + self.encode(self.prompt_text(prompt))
+
+    def sample(self, sample: Sample) -> Tokens:
+        """Token ids of a training sample. Prompt and output are encoded apart, as they are when generating."""
+        return Tokens(self.prompt(sample.as_prompt()), [*self.encode(sample.output), self.end_id])
+
+    def count(self, sample: Sample) -> int:
+        """Number of tokens of a training sample, prompt, output and end token together."""
+        tokens = self.sample(sample)
+        return len(tokens.prompt) + len(tokens.output)
+
+    def prompt_text(self, prompt: Prompt | str) -> str:
+        """The prompt as text, special tokens included (but for the one that begins an Alpaca prompt)."""
+        if isinstance(prompt, str):
+            prompt = Prompt(messages=(("user", prompt),), alpaca=(prompt, ""))
+        if prompt.text is not None:
+            return prompt.text
+        if self._frame is None:
+            return alpaca_text(*(prompt.alpaca or ("\n\n".join(text for _, text in prompt.messages), "")))
+        if len(prompt.messages) == 1 and prompt.messages[0][0] == "user" and not prompt.tools:
+            return f"{self._frame.head}{prompt.messages[0][1]}{self._frame.tail}"
+        messages = [{"role": role, "content": text} for role, text in prompt.messages]
+        return _apply_template(self.tokenizer, messages, generation=True)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, line by line where that is known to give the same."""
+        if not self._by_line:
+            return list(self._encode_whole(text))
+        ids: list[int] = []
+        for piece in _PIECE.findall(text):
+            ids += self._piece(piece)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, special tokens included."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _encode_whole(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _lines_are_independent(self) -> bool:
+        """Whether encoding line by line gives what encoding the whole gives, on a text with all the traps."""
+        pieces = [token for piece in _PIECE.findall(_PROBE) for token in self._encode_whole(piece)]
+        return pieces == list(self._encode_whole(_PROBE))
+
+
+def alpaca_text(instruction: str, input: str) -> str:
+    """The prompt for a model without a chat template: `### Instruction:`, `### Input:`, `### Output:`."""
+    blocks = [("Instruction", instruction), ("Input", input)] if input else [("Instruction", instruction)]
+    return "\n\n".join(f"### {name}:\n{text}" for name, text in blocks) + "\n\n### Output:\n"
+
+
+class PlainTokenizer:
+    """A `tokenizer.json` without `transformers`: no template; its end token is `<|end|>`."""
+
+    eos_token = "<|end|>"
+
+    def __init__(self, path: Path) -> None:
+        from tokenizers import Tokenizer
+
+        if not path.is_file():
+            raise ModelError("no such tokenizer", where=path)
+        self.name_or_path = path.name
+        self._tokenizer = Tokenizer.from_file(str(path))
+        self.eos_token_id: int | None = self._tokenizer.token_to_id(self.eos_token)
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False, **_: Any) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+
+
+def load_tokenizer(name: str | Path | None = None) -> Any:
+    """The tokenizer of a model (Hub id or folder); a plain one for a `tokenizer.json`, or ours for None.
+
+    Raises:
+        ModelError: there is no such tokenizer.
+        MissingExtra: `transformers` is not installed.
+    """
+    if name is None or Path(name).suffix == ".json":
+        return PlainTokenizer(DEFAULT_TOKENIZER if name is None else Path(name))
+    try:
+        from transformers import AutoTokenizer
+    except ModuleNotFoundError:
+        raise MissingExtra("transformers", extra="train") from None
+    try:
+        return AutoTokenizer.from_pretrained(str(name))
+    except (OSError, ValueError) as error:
+        hint = "give a model folder, a Hub id, or a tokenizer.json"
+        raise ModelError(f"no tokenizer at `{name}`: {str(error).splitlines()[0]}", hint=hint) from None
+
+
+def _chat_frame(tokenizer: Any) -> Frame:
+    """Head, tail and end token of the tokenizer's chat template, found with marked contents.
+
+    Raises:
+        ModelError: the template changes what it is given, so that loss would fall on the wrong tokens.
+    """
+    user, answer = f"{_MARK}user", f"{_MARK}answer"
+    messages = [{"role": "user", "content": user}]
+    before = _apply_template(tokenizer, messages, generation=True)
+    whole = _apply_template(tokenizer, [*messages, {"role": "assistant", "content": answer}], generation=False)
+    head, found, tail = before.partition(user)
+    if not found or not whole.startswith(before + answer):
+        raise ModelError(
+            f"the chat template of {getattr(tokenizer, 'name_or_path', 'this model')} rewrites messages",
+            hint="train with `template: alpaca`, or mend the template's handling of the last assistant message",
+        )
+    rest = whole[len(before) + len(answer) :]
+    special = [token for token in tokenizer.all_special_tokens if rest.startswith(token)]
+    return Frame(head, tail, max(special, key=len, default=str(tokenizer.eos_token)))
+
+
+def _apply_template(tokenizer: Any, messages: list[dict[str, str]], generation: bool) -> str:
+    text = tokenizer.apply_chat_template(
+        messages,
+        tokenize=False,
+        add_generation_prompt=generation,
+        date_string="26 Jul 2024",  # Llama 3's own default; without it some templates put today's date in
+    )
+    return str(text)
+
+
+def _begin_ids(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before every text (Llama's begin token), if anything."""
+    ids = list(tokenizer.encode("", add_special_tokens=True))
+    return [token for token in ids if token != tokenizer.eos_token_id]
