@@ -17,7 +17,7 @@ from coalm.benchmarks.episode import Benchmark, Episode, Item, Metric, Verdict, 
 from coalm.benchmarks.runner import predict, score_file, write_scores
 from coalm.dialogue import Prompt, Reply, Request, Turn
 from coalm.errors import DataError, ModelError
-from coalm.families import FAMILIES, Family
+from coalm.families import Family
 from coalm.models import Completion, Job
 from coalm.models.replay import ReplayModel
 
@@ -212,7 +212,3 @@ def test_kill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     found = [row["id"] for row in rows(tmp_path / "predictions.jsonl")]
     assert len(found) == len(set(found)) == 60
     assert score_file(TOY, items(60), tmp_path / "predictions.jsonl").summary.value("ok") == 100
-
-
-def test_the_registry_names_its_members() -> None:
-    assert all(name == family.name for name, family in FAMILIES.items())

@@ -226,8 +226,9 @@ def _read_step(text: str) -> Reply:
     """Thought, then Action or System; what the model goes on to invent (Observation, User) is cut off."""
     thought = ""
     labels = list(_LABEL.finditer(text))
-    for label, following in zip(labels, [*labels[1:], None], strict=True):
-        body = text[label.end() : following.start() if following else len(text)].strip()
+    ends = [label.start() for label in labels[1:]] + [len(text)]
+    for label, end in zip(labels, ends, strict=False):  # no labels, one end
+        body = text[label.end() : end].strip()
         match label.group(1):
             case "Thought":
                 thought = body
