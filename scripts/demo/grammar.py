@@ -3,7 +3,7 @@
     I'd like [a|some] <food:{food} >food[| please].
 
     [a|b|c]      one of these, at random; may be nested, may be empty
-    <slot:text>  `text`, if the slot has a value, else nothing
+    <slot:text>  `text`, if the slot has a value; <!slot:text>, if it has none
     {slot}       the slot's value
     {slot=text}  `text`, which stands for the slot's value ("with {parking=free parking}")
 
@@ -24,11 +24,11 @@ Side = Literal["train", "test"]
 SPOKEN = {"moderate": "moderately priced"}
 """Values that are said otherwise than they are written."""
 
-_CONDITION = re.compile(r"<(\w+):([^<>]*)>")
+_CONDITION = re.compile(r"<(!?)(\w+):([^<>]*)>")
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
-_MARK = re.compile(r"\x02(\w+)\x1f([^\x03]*)\x03")
-_ARTICLE = re.compile(r"\b([Aa]) (?=(?:\x02\w+\x1f)?(?:[aeio]|8|11|18|u(?!ni|s)))", re.IGNORECASE)
+_MARK = re.compile(r"\x02(\w+)\x04([^\x03]*)\x03")
+_ARTICLE = re.compile(r"\b([Aa]) (?=(?:\x02\w+\x04)?(?:[aeio]|8|11|18|u(?!ni|s)))", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?:^|(?<=[.?!] ))[a-z]")
 
 
@@ -77,13 +77,13 @@ def normalise(text: str) -> str:
 
 
 def _expand(pattern: str, values: Mapping[str, object], rng: Random) -> str:
-    pattern = _CONDITION.sub(lambda match: match[2] if match[1] in values else "", pattern)
+    pattern = _CONDITION.sub(lambda match: match[3] if (match[2] in values) != bool(match[1]) else "", pattern)
     while (chosen := _CHOICE.sub(lambda match: rng.choice(match[1].split("|")), pattern)) != pattern:
         pattern = chosen
 
     def put(match: re.Match[str]) -> str:
         value = str(values[match[1]])
-        return f"\x02{match[1]}\x1f{match[2] or SPOKEN.get(value, value)}\x03"
+        return f"\x02{match[1]}\x04{match[2] or SPOKEN.get(value, value)}\x03"
 
     return _SLOT.sub(put, pattern)
 

@@ -2,6 +2,7 @@
 
 CoalmError
 ├── DataError         a corpus, benchmark or prediction file is missing or broken
+│   └── NotFound      it is not there at all
 ├── RecipeError       a recipe or setting is wrong
 ├── ModelError        a model cannot be opened or asked
 └── MissingExtra      an optional library is not installed
@@ -26,6 +27,10 @@ class CoalmError(Exception):
 
 
 class DataError(CoalmError):
+    pass
+
+
+class NotFound(DataError):
     pass
 
 

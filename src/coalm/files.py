@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from coalm.errors import DataError
+from coalm.errors import DataError, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,10 @@ class Tree:
         """
         try:
             return json.loads(self.read_bytes(name).decode("utf-8"))
-        except ValueError as error:
-            raise DataError(f"not valid JSON: {error}", where=self.where(name)) from None
+        except json.JSONDecodeError as error:
+            raise DataError(f"not valid JSON: {error}", where=f"{self.where(name)}:{error.lineno}") from None
+        except UnicodeDecodeError as error:
+            raise DataError(f"not UTF-8: {error}", where=self.where(name)) from None
 
 
 def open_tree(root: Path, names: Sequence[str], *, holding: str, hint: str = "") -> Tree:
@@ -83,14 +85,15 @@ def open_tree(root: Path, names: Sequence[str], *, holding: str, hint: str = "")
     `holding` is a pattern that it must hold, which tells a corpus from a namesake; `hint` says where to get it.
 
     Raises:
-        DataError: there is none, or the zip is damaged.
+        NotFound: there is none.
+        DataError: the zip is damaged.
     """
     for path in _candidates(root, names):
         tree = Tree(path, tuple(_list_files(path)), hint)
         if tree.glob(holding):
             return tree
     what = f"no `{names[0]}/` or `{names[0]}.zip` with `{holding}` in it" if root.exists() else "no such folder"
-    raise DataError(what, where=root, hint=hint)
+    raise NotFound(what, where=root, hint=hint)
 
 
 def _candidates(root: Path, names: Sequence[str]) -> Iterator[Path]:

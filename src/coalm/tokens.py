@@ -7,7 +7,8 @@ What carries loss is the output and the end token that the template closes a mes
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +54,7 @@ class Encoder:
         self._begin: list[int] = [] if self._frame else _begin_ids(tokenizer)
         self._piece = lru_cache(maxsize=1 << 17)(self._encode_whole)
         self._by_line = self._lines_are_independent()
+        self._count_prompt = _PrefixCount(lambda piece: len(self._piece(piece)))
 
     @classmethod
     def load(cls, name: str | Path | None = None) -> Encoder:
@@ -81,9 +83,13 @@ class Encoder:
         return Tokens(self.prompt(sample.as_prompt()), [*self.encode(sample.output), self.end_id])
 
     def count(self, sample: Sample) -> int:
-        """Number of tokens of a training sample, prompt, output and end token together."""
-        tokens = self.sample(sample)
-        return len(tokens.prompt) + len(tokens.output)
+        """Number of tokens of a training sample, prompt, output and end token together.
+
+        What a prompt shares with the one before it is not counted again.
+        """
+        prompt = self.prompt_text(sample.as_prompt())
+        count = self._count_prompt(prompt) if self._by_line else len(self._encode_whole(prompt))
+        return len(self._begin) + count + len(self.encode(sample.output)) + 1
 
     def prompt_text(self, prompt: Prompt | str) -> str:
         """The prompt as text, special tokens included (but for the one that begins an Alpaca prompt)."""
@@ -118,6 +124,38 @@ class Encoder:
         """Whether encoding line by line gives what encoding the whole gives, on a text with all the traps."""
         pieces = [token for piece in _PIECE.findall(_PROBE) for token in self._encode_whole(piece)]
         return pieces == list(self._encode_whole(_PROBE))
+
+
+class _PrefixCount:
+    """Counts texts piece by piece, one after the other; remembers how far the last text had come at each piece."""
+
+    def __init__(self, length: Callable[[str], int]) -> None:
+        self._length = length
+        self._text = ""
+        self._ends = [0]
+        self._counts = [0]
+
+    def __call__(self, text: str) -> int:
+        # Where a piece ends depends on the characters before and behind that place, so both must be shared.
+        shared = bisect_left(self._ends, _shared_length(self._text, text), lo=1)
+        del self._ends[shared:], self._counts[shared:]
+        for piece in _PIECE.finditer(text, self._ends[-1]):
+            self._counts.append(self._counts[-1] + self._length(piece.group()))
+            self._ends.append(piece.end())
+        self._text = text
+        return self._counts[-1]
+
+
+def _shared_length(one: str, other: str) -> int:
+    """Length of the longest common prefix, by halving: slices compare far faster than characters."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def alpaca_text(instruction: str, input: str) -> str:

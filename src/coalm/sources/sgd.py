@@ -3,8 +3,8 @@
 Origin: google-research-datasets/dstc8-schema-guided-dialogue; CC BY-SA 4.0. A split is `schema.json` (services,
 their slots and intents) and `dialogues_*.json`. A system turn's one frame may hold a call and its results:
 
-    {"speaker": "SYSTEM", "utterance": "How about Odori in Palo Alto?", "frames": [{"service": "Restaurants_1",
-      "actions": [{"act": "OFFER", "slot": "restaurant_name", "values": ["Odori"], "canonical_values": ["Odori"]}],
+    {"speaker": "SYSTEM", "utterance": "How about Odori?", "frames": [{"service": "Restaurants_1",
+      "actions": [{"act": "OFFER", "slot": "restaurant_name", "values": ["Odori"], "canonical_values": […]}],
       "service_call": {"method": "FindRestaurants", "parameters": {"city": "Palo Alto"}},
       "service_results": [{"restaurant_name": "Odori", "city": "Palo Alto"}]}]}
 
@@ -30,8 +30,8 @@ from coalm.files import Tree, open_tree
 
 NAMES = ("sgd", "dstc8-schema-guided-dialogue", "dstc8-schema-guided-dialogue-master")
 HINT = (
-    "get it from https://github.com/google-research-datasets/dstc8-schema-guided-dialogue and put it in the corpora "
-    "folder as sgd/ or sgd.zip"
+    "get it from https://github.com/google-research-datasets/dstc8-schema-guided-dialogue and put it in the "
+    "corpora folder as sgd/ or sgd.zip"
 )
 SPLITS = ("train", "dev", "test")
 DONT_CARE = "dontcare"
@@ -159,12 +159,13 @@ def _parameter(slot: Mapping[str, Any]) -> dict[str, Any]:
 def _domain(service: Mapping[str, Any]) -> Domain:
     """The slots that a user can fill: those that some function takes. Others only come back in results."""
     taken = {name for intent in service["intents"] for name in _parameters(intent)}
-    slots = [
-        Slot(slot["name"], slot["description"], tuple(slot["possible_values"]) if slot["is_categorical"] else ())
-        for slot in service["slots"]
-        if slot["name"] in taken
-    ]
-    return Domain(service["service_name"], tuple(slots), service["description"])
+    slots = tuple(_slot(slot) for slot in service["slots"] if slot["name"] in taken)
+    return Domain(service["service_name"], slots, service["description"])
+
+
+def _slot(slot: Mapping[str, Any]) -> Slot:
+    values = slot["possible_values"] if slot["is_categorical"] else ()
+    return Slot(slot["name"], slot["description"], tuple(values))
 
 
 # ── dialogues ─────────────────────────────────────────────────────────────────────────────────────

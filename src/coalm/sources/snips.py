@@ -7,7 +7,7 @@ Origin: sonos/nlu-benchmark, folder 2017-06-custom-intent-engines; CC0. A file f
 What has to be known about it:
 - The training set is `train_<Intent>_full.json` (13,784 utterances); the small files beside them repeat some.
 - One file is not valid UTF-8: a character beyond the basic plane stands there as two surrogates (CESU-8).
-- In 66 utterances a slot comes twice; its distinct values are then joined by a comma, in spoken order.
+- In 61 utterances a slot comes twice; its distinct values are then joined by a comma, in spoken order.
 - White space is uneven; runs of it become one space, in utterances and values alike.
 """
 
@@ -24,8 +24,8 @@ from coalm.files import Tree, open_tree
 
 NAMES = ("snips", "2017-06-custom-intent-engines", "nlu-benchmark", "nlu-benchmark-master")
 HINT = (
-    "get it from https://github.com/sonos/nlu-benchmark (folder 2017-06-custom-intent-engines) and put it in the "
-    "corpora folder as snips/ or snips.zip"
+    "get it from https://github.com/sonos/nlu-benchmark (folder 2017-06-custom-intent-engines) and put it in "
+    "the corpora folder as snips/ or snips.zip"
 )
 FILES = {"train": "train_*_full.json", "validation": "validate_*.json"}
 
@@ -36,8 +36,8 @@ SLOTS = {
     "AddToPlaylist": "music_item playlist_owner entity_name playlist artist",
     "SearchScreeningEvent": "movie_name location_name timeRange object_type movie_type object_location_type"
     " spatial_relation",
-    "BookRestaurant": "poi restaurant_type served_dish timeRange party_size_number restaurant_name state country"
-    " party_size_description sort city spatial_relation cuisine facility",
+    "BookRestaurant": "poi restaurant_type served_dish timeRange party_size_number restaurant_name state"
+    " country party_size_description sort city spatial_relation cuisine facility",
     "SearchCreativeWork": "object_type object_name",
     "RateBook": "rating_value rating_unit object_type object_select object_part_of_series_type best_rating"
     " object_name",
@@ -81,7 +81,7 @@ def find(root: Path, split: str = "train") -> tuple[Tree, dict[str, str]]:
 
 
 def decode(raw: bytes) -> str:
-    """UTF-8 in which characters beyond the basic plane may stand as two surrogates of three bytes each (CESU-8).
+    """UTF-8 in which characters beyond the basic plane may stand as two surrogates (CESU-8).
 
     Raises:
         UnicodeDecodeError: the bytes are neither.

@@ -7,13 +7,13 @@ Three samples `A B | x .`, `A B | y .` and `A C | x .` (loss right of the bar, `
     parent  -1   0   1   1   0   4          └─── C ── x      index 4, 5
     depth    0   1   2   2   1   2
 
-with the targets (parent, token): (1, x) (2, .) (1, y) (3, .) (4, x) (5, .). A token attends to its ancestors and
-itself, its position is its depth, and the logits at `parent` are asked for `token`. In causal attention a prefix
-does not depend on what follows, so loss and gradients are those of the three rows. The end token is only ever
-a target: it is not computed, here or in plain rows.
+with the targets (parent, token): (1, x) (2, .) (1, y) (3, .) (4, x) (5, .). A token attends to its ancestors
+and itself, its position is its depth, and the logits at `parent` are asked for `token`. In causal attention a
+prefix does not depend on what follows, so loss and gradients are those of the three rows. The end token is only
+ever a target: it is not computed, here or in plain rows.
 
-Rows are taken in lexicographic order, so that each shares its longest prefix with the one before and appends the
-rest. The layout is therefore depth first: a subtree is a contiguous range, and an unbranched run is one too.
+Rows are taken in lexicographic order, so that each shares its longest prefix with the one before and appends
+the rest. The layout is therefore depth first: a subtree is a contiguous range, and so is an unbranched run.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Row(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The token to be predicted at index `parent`, and in how many samples it is."""
+    """The token to be predicted at index `parent`, and how many times: in so many samples it stands there."""
 
     parent: int
     token: int
-    count: int
+    times: int
 
 
 class Segment(NamedTuple):
@@ -66,7 +66,7 @@ class Trie:
     @property
     def target_count(self) -> int:
         """Number of target tokens, each counted as often as samples hold it."""
-        return sum(target.count for target in self.targets)
+        return sum(target.times for target in self.targets)
 
 
 def merge(rows: Iterable[Row], *, share: bool = True) -> Trie:
@@ -161,7 +161,7 @@ class _Layout:
             self._counts[target] = self._counts.get(target, 0) + 1
 
     def finish(self) -> Trie:
-        self.trie.targets = [Target(parent, token, count) for (parent, token), count in self._counts.items()]
+        self.trie.targets = [Target(parent, token, times) for (parent, token), times in self._counts.items()]
         return self.trie
 
     def _shared(self, tokens: list[int]) -> int:
