@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coalm.dialogue import Prompt, Sample
@@ -89,3 +89,15 @@ def test_missing_tokenizers_are_the_users_error() -> None:
     for name in ("no/such/folder", "missing.json"):
         with pytest.raises(ModelError, match="no "):
             load_tokenizer(name)
+
+
+@pytest.mark.parametrize("name", ["plain", "chat"])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(st.text(alphabet="ab\n :.'1", max_size=20), min_size=1, max_size=6))
+def test_count_is_the_length_whatever_was_counted_before(
+    name: str, texts: list[str], request: pytest.FixtureRequest
+) -> None:
+    encoder: Encoder = request.getfixturevalue(name)
+    for text in texts:
+        sample = Sample(f"Find the state.\n{text}", text, text, "snips", "TOD", "state", "d", 0)
+        assert encoder.count(sample) == sum(map(len, encoder.sample(sample)))

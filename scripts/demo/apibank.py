@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from demo.files import write_json
-from demo.functions import Call, Function, functions, others
+from demo.functions import Call, Function, ask, functions, others
 from demo.toolace import Step, fulfil, help_request, offer
 from demo.xlam import TOOL_SEARCHER
 
@@ -68,9 +68,9 @@ def _level_2(function: Function, rng: Random) -> list[dict[str, Any]]:
 
 def _ask(query: list[dict[str, str]], function: Function, rng: Random) -> Call:
     """Put a request at the end of `query`; the call that it needs."""
-    (_, text), (_, call), *_ = fulfil(function, "test", rng)
-    query.append(_says("user", text))
-    return call  # type: ignore[no-any-return]
+    request = ask(function, "test", rng)
+    query.append(_says("user", request.text))
+    return request.calls[0]
 
 
 def _history(steps: Sequence[Step]) -> list[dict[str, str]]:

@@ -31,7 +31,7 @@ _COMPUTED: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "convert_currency": lambda got: round(got["amount"] * _DOLLARS[got["source"]] / _DOLLARS[got["target"]], 1),
     "calculate_tip": lambda got: round(got["bill"] * got["percent"] / 100, 2),
     "rectangle_area": lambda got: got["width"] * got["height"],
-    "average": lambda got: round(sum(got["numbers"]) / len(got["numbers"]), 2),
+    "average": lambda got: round(sum(got["numbers"]) / len(got["numbers"]), 1),
 }
 """Results that are not drawn; exchange rates are about right."""
 

@@ -1,4 +1,4 @@
-"""What the user of a dialogue wants: drawn so that Wrenford can grant it, with some disappointments on the way."""
+"""What the user of a dialogue wants: drawn so that Wrenford can grant it, with some setbacks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Goal:
 
     `wish` holds what is searched for, in the order told; the first `told` of it in the opening. `vain` is
     a slot's value that is asked for first and finds nothing, `full` one that cannot be booked at first,
-    `slip` one that is put right when the booking is read back. `place` is what is chosen in the end.
+    `slip` one that is put right when the booking is read back. `found` is what the search finds, in the order
+    in which it is offered.
     """
 
     service: str
@@ -47,15 +48,23 @@ class Goal:
     told: int
     asks: tuple[str, ...] = ()
     another: bool = False
-    place: Row = field(default_factory=dict)
+    found: Sequence[Row] = ()
     booking: Mapping[str, str] = field(default_factory=dict)
     vain: tuple[str, str] | None = None
     full: tuple[str, str] | None = None
     slip: tuple[str, str] | None = None
 
+    @property
+    def place(self) -> Row:
+        """What is chosen in the end; empty where nothing is searched for."""
+        return self.found[self.another] if self.found else {}
 
-def draw_goal(service: str, rng: Random, places: Sequence[str] = ()) -> Goal:
-    """A goal for `service`; a taxi goes to or from the last of `places`, if there are any."""
+
+def draw_goal(service: str, number: int, rng: Random, places: Sequence[str] = ()) -> Goal:
+    """A goal for `service`; a taxi goes to or from the last of `places`, if there are any.
+
+    `number` picks the venue, so that a series of dialogues gets round to all of them.
+    """
     match service:
         case "taxi":
             return _taxi_goal(rng, places)
@@ -65,11 +74,12 @@ def draw_goal(service: str, rng: Random, places: Sequence[str] = ()) -> Goal:
         case "train":
             return _train_goal(rng)
         case _:
-            return _venue_goal(service, rng)
+            return _venue_goal(service, number, rng)
 
 
-def _venue_goal(service: str, rng: Random) -> Goal:
-    venue = rng.choice(world().tables[service])
+def _venue_goal(service: str, number: int, rng: Random) -> Goal:
+    venues = world().tables[service]
+    venue = venues[number % len(venues)]
     wish = {slot: venue[slot] for slot, chance in _WISHES[service].items() if rng.random() < chance}
     wish = {slot: value for slot, value in wish.items() if value != "no"}
     amenities = [slot for slot in ("parking", "internet") if slot in wish]
@@ -78,14 +88,14 @@ def _venue_goal(service: str, rng: Random) -> Goal:
     for slot in _CAN_BE_ANY[service]:
         if slot not in wish and rng.random() < 0.3:
             wish[slot] = "dontcare"
-    found = world().search(service, wish)
+    found = sorted(world().search(service, wish), key=lambda row: row != venue)
     another = len(found) > 1 and rng.random() < 0.35
     booking = _booking(service, rng) if service in BOOKED_SLOTS and rng.random() < 0.75 else {}
     full = _other_value(_FULL_SLOT[service], booking, rng) if booking and rng.random() < 0.2 else None
     slip = _other_value("people", booking, rng) if booking and not full and rng.random() < 0.15 else None
     asks = _asks(service, rng, 0.35 if booking else 1)
     vain = _vain(service, wish, told, rng) if rng.random() < 0.25 else None
-    return Goal(service, wish, told, asks, another, found[another], booking, vain, full, slip)
+    return Goal(service, wish, told, asks, another, found, booking, vain, full, slip)
 
 
 def _train_goal(rng: Random) -> Goal:
@@ -98,9 +108,9 @@ def _train_goal(rng: Random) -> Goal:
     booking = _booking("train", rng) if rng.random() < 0.7 else {}
     slip = _other_value("people", booking, rng) if booking and rng.random() < 0.15 else None
     found = world().search("train", wish)
-    place = found[-1] if slot == "arrive" else found[0]
+    offered = found[-1:] if slot == "arrive" else found[:1]
     asks = _asks("train", rng, 0.3 if booking else 1)
-    return Goal("train", wish, rng.randint(1, 4), asks, False, place, booking, slip=slip)
+    return Goal("train", wish, rng.randint(1, 4), asks, False, offered, booking, slip=slip)
 
 
 def _taxi_goal(rng: Random, places: Sequence[str]) -> Goal:

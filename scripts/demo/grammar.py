@@ -29,6 +29,7 @@ _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
 _MARK = re.compile(r"\x02(\w+)\x04([^\x03]*)\x03")
 _ARTICLE = re.compile(r"\b([Aa]) (?=(?:\x02\w+\x04)?(?:[aeio]|8|11|18|u(?!ni|s)))", re.IGNORECASE)
+_PLEASE = re.compile(r"(\bplease\b.*), please(?=[.?!]?$)", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?:^|(?<=[.?!] ))[a-z]")
 
 
@@ -49,6 +50,7 @@ def write(patterns: Sequence[str], values: Mapping[str, object], rng: Random) ->
     text = " ".join(_expand(pattern, values, rng) for pattern in patterns)
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" (?=[,.?!;])", "", text)
+    text = _PLEASE.sub(r"\1", text)
     text = _ARTICLE.sub(r"\1n ", text)
     return _read_marks(_SENTENCE.sub(lambda match: match.group().upper(), text))
 

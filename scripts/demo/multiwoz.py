@@ -73,7 +73,7 @@ _ACTS = {
 def write_benchmark(folder: Path) -> None:
     rng = Random("multiwoz")
     talks = {
-        f"DEMO{number + 1:04d}": draw_talk(MIXES[number % len(MIXES)], "test", rng)
+        f"DEMO{number + 1:04d}": draw_talk(MIXES[number % len(MIXES)], number, "test", rng)
         for number in range(TEST + VALIDATION)
     }
     data = folder / "MULTIWOZ2.4"

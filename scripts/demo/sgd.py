@@ -40,7 +40,7 @@ MIXES = (
 def write_corpus(folder: Path) -> None:
     for number, (split, (size, side)) in enumerate(SIZES.items()):
         rng = Random(f"sgd {split}")
-        talks = [draw_talk(MIXES[index % len(MIXES)], side, rng) for index in range(size)]
+        talks = [draw_talk(MIXES[index % len(MIXES)], index, side, rng) for index in range(size)]
         rows = [_dialogue(f"{number + 1}_{index:05d}", talk) for index, talk in enumerate(talks)]
         write_json(folder / split / "schema.json", _schema(), levels=4)
         write_json(folder / split / "dialogues_001.json", rows, levels=4)

@@ -6,6 +6,7 @@ An utterance is a list of pieces of text; a piece that is a slot's value names t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -39,15 +40,15 @@ def _draw(
     found: dict[str, Text] = {}
     while len(found) < count:
         pattern = patterns[len(found) % len(patterns)]
-        text = write_for(side, lambda pattern=pattern: write([pattern], _choose(values, rng), rng))  # type: ignore[misc]
+        text = write_for(side, partial(_write, pattern, values, rng))
         found.setdefault(normalise(text.text), text)
     rows = list(found.values())
     rng.shuffle(rows)
     return [{"data": _pieces(text)} for text in rows]
 
 
-def _choose(values: Mapping[str, Sequence[str]], rng: Random) -> dict[str, str]:
-    return {slot: rng.choice(pool) for slot, pool in values.items()}
+def _write(pattern: str, values: Mapping[str, Sequence[str]], rng: Random) -> Text:
+    return write([pattern], {slot: rng.choice(pool) for slot, pool in values.items()}, rng)
 
 
 def _pieces(text: Text) -> list[dict[str, str]]:

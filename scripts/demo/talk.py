@@ -1,4 +1,4 @@
-"""A dialogue as it goes on: who says what, with acts, state, calls and results. Two corpora are written from it."""
+"""A dialogue as it goes on: who says what, with acts, state, calls and results."""
 
 from __future__ import annotations
 
@@ -107,14 +107,17 @@ class Talk:
         return {service: dict(slots) for service, slots in self.state.items() if slots}
 
 
-def draw_talk(services: Sequence[str], side: Side, rng: Random) -> Talk:
-    """A dialogue of 6 to 14 turns about these services; in half of them, bookings are read back first."""
+def draw_talk(services: Sequence[str], number: int, side: Side, rng: Random) -> Talk:
+    """The dialogue of 6 to 14 turns about these services that comes `number`-th in its corpus.
+
+    In half of them, bookings are read back before they are made.
+    """
     while True:
         longest = rng.choice((8, 10, 12, 14))
         talk = Talk(side, rng, confirming=rng.random() < 0.5)
         for service in services:
             places = [goal.place["name"] for goal in talk.goals if "name" in goal.place]
-            goal = draw_goal(service, rng, places)
+            goal = draw_goal(service, number, rng, places)
             _pursue(talk, goal)
             talk.goals.append(goal)
         _part_ways(talk)
@@ -167,22 +170,14 @@ def _answer(talk: Talk, service: str, slot: str, value: str) -> None:
 def _search(talk: Talk, goal: Goal) -> None:
     service = goal.service
     if goal.vain:
-        talk.system(
-            service, [Part("NOTIFY_FAILURE", _phrases("system", service, "none"))], _find(talk, service)
-        )
+        failure = Part("NOTIFY_FAILURE", _phrases("system", service, "none"))
+        talk.system(service, [failure], _find(talk, service))
         slot = goal.vain[0]
         talk.user(service, [Part("INFORM", _phrases("user", "relax", slot), {slot: goal.wish[slot]})])
-    found = world().search(service, {slot: goal.wish[slot] for slot in goal.wish})
-    call = _find(talk, service)
-    if service == "train":
-        found = [goal.place]
-    count = (
-        [Part("INFORM_COUNT", _phrases("system", "count"), {"count": str(len(found))})]
-        if len(found) > 1
-        else []
-    )
-    offer = _phrases("system", service, "offer")
-    talk.system(service, [*count, Part("OFFER", offer, found[0])], call, found[:SHOWN])
+    offer, count = _phrases("system", service, "offer"), str(len(goal.found))
+    parts = [Part("INFORM_COUNT", _phrases("system", "count"), {"count": count})] if goal.found[1:] else []
+    parts.append(Part("OFFER", offer, goal.found[0]))
+    talk.system(service, parts, _find(talk, service), goal.found[:SHOWN])
     if goal.another:
         talk.user(service, [Part("REQUEST_ALTS", _phrases("user", "another"))])
         talk.system(service, [Part("OFFER", offer, goal.place)])
@@ -224,8 +219,9 @@ def _choose_and_book(talk: Talk, goal: Goal) -> None:
 
 
 def _select(service: str, told: Mapping[str, str]) -> Sequence[str]:
+    plain: Sequence[str] = _phrases("user", service, "select_plain")
     if not told:
-        return _phrases("user", service, "select_plain")
+        return plain
     bookings = _phrases("user", service, "booking")
     return [p.replace("{booking}", b) for p in _phrases("user", service, "select") for b in bookings]
 
@@ -270,7 +266,7 @@ def _ask_for_weather(talk: Talk, goal: Goal) -> None:
     more = [] if goal.asks else [_more()]
     talk.system("weather", [answer, *more], ("GetWeather", dict(goal.wish)), [row])
     if goal.asks:
-        _ask_about(talk, Goal("weather", goal.wish, goal.told, goal.asks, place=row), last=True)
+        _ask_about(talk, Goal("weather", goal.wish, goal.told, goal.asks, found=(row,)), last=True)
 
 
 def _part_ways(talk: Talk) -> None:

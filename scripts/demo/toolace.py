@@ -10,7 +10,7 @@ from typing import Any
 
 from demo.files import write_json
 from demo.functions import Call, Function, ask, functions, others, outcome
-from demo.grammar import Text, write, write_for
+from demo.grammar import Side, Text, write, write_for
 
 PUBLISHED, SHAREGPT = 44, 22
 
@@ -25,9 +25,7 @@ _HELP = [
     "[Hello|Hi|Good morning|Good evening], [I have a question about|this is about] {keywords}.",
     "[Do you know about|Can you do|Are you good at] {keywords}?",
 ]
-_OFFER = [
-    "[Of course|Sure|Gladly|Certainly]. [What do you need|What can I do|What shall I do|How can I help]?"
-]
+_OFFER = ["[Of course|Sure|Gladly|Certainly]. [What do you need|What can I do|What shall I do|How can I help]?"]
 _THANKS = [
     "[Thanks|Thank you|Great, thanks][ for your help| for that| very much|], [that's all|that was all|bye].",
     "[Perfect|Wonderful|Good], [thanks|thank you][ for your help| for that|].",
@@ -62,12 +60,11 @@ def _talk(function: Function, number: int, rng: Random) -> tuple[list[Function],
     if number % 4 == 3:
         steps.append(("user", write_for("train", lambda: write([rng.choice(_THANKS)], {}, rng)).text))
         steps.append(("assistant", write(_WELCOME, {}, rng).text))
-    listed = [*asked, *others(asked, 3 - len(asked), rng)]
-    rng.shuffle(listed)
-    return listed, steps
+    listed = asked if len(asked) > 1 else [*asked, *others(asked, rng.randint(0, 1), rng)]
+    return rng.sample(listed, len(listed)), steps
 
 
-def help_request(function: Function, side: Any, rng: Random) -> str:
+def help_request(function: Function, side: Side, rng: Random) -> str:
     """A first question that does not say what exactly is wanted."""
 
     def make() -> Text:
@@ -80,7 +77,7 @@ def offer(rng: Random) -> str:
     return write(_OFFER, {}, rng).text
 
 
-def fulfil(function: Function, side: Any, rng: Random) -> list[Step]:
+def fulfil(function: Function, side: Side, rng: Random) -> list[Step]:
     """A request, its call, what the tool returns, and the answer."""
     request = ask(function, side, rng)
     result, answer = outcome(request.calls[0], rng)
@@ -112,8 +109,7 @@ def _sharegpt(tools: Sequence[Function], steps: Sequence[Step]) -> dict[str, Any
     for who, what in steps:
         value = what if isinstance(what, str) else json.dumps(what.json() if isinstance(what, Call) else what)
         turns.append({"from": _ROLES[who], "value": value})
-    listed = json.dumps([tool.schema() for tool in tools])
-    return {"conversations": turns, "system": "You help users by calling functions.", "tools": listed}
+    return {"conversations": turns, "system": _system(tools), "tools": "[]"}
 
 
 def _system(tools: Sequence[Function]) -> str:

@@ -62,7 +62,7 @@ def _venues(lines: list[str], columns: tuple[str, ...], rng: Random) -> list[Row
 
 def _trains(facts: Mapping[str, Any]) -> list[Row]:
     """Three trains a day each way, five hours apart; the way back starts half an hour later."""
-    rows = []
+    rows: list[Row] = []
     for town, (minutes, first, price) in facts["trains"].items():
         for way, (departure, destination) in enumerate([(_HOME, town), (town, _HOME)]):
             for day in facts["days"]:

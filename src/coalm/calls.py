@@ -133,9 +133,28 @@ def read_literal(text: str) -> Any:
     return value
 
 
+def read_json_value(text: str) -> Any:
+    """A JSON value, finite numbers only: one that `write_call` can write.
+
+    Raises:
+        CallSyntaxError: bad_json.
+    """
+    try:
+        return json.loads(text, parse_constant=_read_finite, parse_float=_read_finite)
+    except (ValueError, RecursionError) as error:
+        raise CallSyntaxError("bad_json", str(error)) from None
+
+
 def is_writable_name(name: str) -> bool:
     """Whether a function or parameter name survives the text form: no bracket, quote, comma or = in it."""
     return bool(name) and name == name.strip() and not (_NAME_STOPS & set(name))
+
+
+def _read_finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
 
 
 def _literal(value: Any) -> str:

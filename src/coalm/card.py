@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from coalm.dialogue import Sample
-
-if TYPE_CHECKING:
-    from coalm.mixture import Plan
 
 
 class Corpus(NamedTuple):
@@ -105,16 +103,13 @@ class Tally:
             self.longest[sample.source] = max(self.longest[sample.source], tokens)
 
 
-def describe_mixture(tally: Tally, plan: Plan, tokenizer: str | None) -> dict[str, Any]:
+def describe_mixture(tally: Tally, settings: Mapping[str, Any], tokenizer: str | None) -> dict[str, Any]:
     """The content of `card.json`. It holds no times and no paths: the same mixture has the same card."""
     names = [name for name in CORPORA if any(source == name for source, _, _ in tally.counts)]
     sources = {name: _describe_source(name, tally, tokenizer is not None) for name in names}
     return {
         "name": "CoALM-IT",
-        "layout": plan.layout,
-        "seed": plan.seed,
-        "validation_share": plan.validation,
-        "sgd_splits": list(plan.sgd_splits),
+        **settings,
         "tokenizer": tokenizer,
         "samples": {split: _total(tally, split) for split in ("train", "validation")},
         "tokens": sum(tally.tokens.values()) if tokenizer else None,
@@ -190,7 +185,7 @@ def _summary(card: dict[str, Any]) -> str:
         "`coalm data build` after *CoALM: A Unified Conversational Agentic Language Model* "
         "(arXiv 2502.08820).\n\n"
         f"- {train:,} training samples and {validation:,} for validation "
-        f"({card['validation_share']:.1%} of the dialogues, held out whole), in one seeded order "
+        f"({card['validation']:.1%} of the dialogues, held out whole), in one seeded order "
         f"(seed {card['seed']})\n"
     )
     if card["thought_skeletons"]:

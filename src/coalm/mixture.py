@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,10 @@ from coalm.card import Tally, describe_mixture, write_card
 from coalm.cra.grounded import ground
 from coalm.dialogue import Dialogue, Sample
 from coalm.errors import DataError, NotFound, did_you_mean
-from coalm.families.coalm import Layout, act_samples, state_samples
+from coalm.families.coalm import Layout, act_samples, call_samples, state_samples
 from coalm.files import Tree
 from coalm.runs import describe_run, sha256, write_json
-from coalm.sources import sgd, snips
+from coalm.sources import masking, sgd, snips, toolace, xlam
 
 if TYPE_CHECKING:
     from coalm.tokens import Encoder
@@ -41,6 +41,8 @@ class Plan:
     seed: int = 0
     validation: float = 0.01
     sgd_splits: tuple[str, ...] = ("train",)
+    mask_copies: int = masking.COPIES
+    mask_share: float = masking.SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,14 @@ def _sgd(root: Path, plan: Plan) -> Iterator[Dialogue]:
         yield from sgd.load(root, split)
 
 
+def _xlam(root: Path, plan: Plan) -> Iterator[Dialogue]:
+    return xlam.load(root)
+
+
+def _toolace(root: Path, plan: Plan) -> Iterator[Dialogue]:
+    return toolace.load(root)
+
+
 def _state(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
     return state_samples(dialogue)
 
@@ -74,8 +84,19 @@ def _grounded(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterab
     return act_samples(ground(dialogue, plan.seed, skeletons), plan.layout)
 
 
+def _masked(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
+    for copy in masking.copies(dialogue, plan.seed, plan.mask_copies, plan.mask_share):
+        yield from call_samples(copy)
+
+
+def _calls(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
+    return call_samples(dialogue)
+
+
 SOURCES = {
     "snips": Source(snips.find, _snips, _state),
+    "xlam": Source(xlam.find, _xlam, _masked),
+    "toolace": Source(toolace.find, _toolace, _calls),
     "sgd": Source(sgd.find, _sgd, _grounded),
     "sgd-dst": Source(sgd.find, _sgd, _tracked, default=False),
 }
@@ -90,6 +111,8 @@ def build(
     seed: int = 0,
     validation: float = 0.01,
     sgd_splits: Sequence[str] = ("train",),
+    mask_copies: int = masking.COPIES,
+    mask_share: float = masking.SHARE,
     encoder: Encoder | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -106,7 +129,7 @@ def build(
     started = time.monotonic()
     if not 0 <= validation < 1:
         raise DataError(f"validation is a share of the dialogues, from 0 to below 1, not {validation}")
-    plan = Plan(layout, seed, validation, tuple(sgd_splits))
+    plan = Plan(layout, seed, validation, tuple(sgd_splits), mask_copies, mask_share)
     trees = _find(corpora, sources)
     tally = Tally()
     with Shuffle(out / "train.parquet") as train, Shuffle(out / "validation.parquet") as held_out:
@@ -121,12 +144,11 @@ def build(
                 progress(tally.samples, None)
         train.write()
         held_out.write()
-    card = describe_mixture(tally, plan, encoder.name if encoder else None)
+    card = describe_mixture(tally, asdict(plan), encoder.name if encoder else None)
     write_json(out / "card.json", card)
     (out / "card.md").write_text(write_card(card), encoding="utf-8")
     inputs = {name: {"file": tree.path.name, "sha256": sha256(tree.path)} for name, tree in trees.items()}
-    arguments = {"corpora": corpora.name, "sources": list(trees), "layout": layout, "seed": seed}
-    arguments |= {"validation": validation, "sgd_splits": list(sgd_splits)}
+    arguments = {"corpora": corpora.name, "sources": list(trees), **asdict(plan)}
     seconds = round(time.monotonic() - started, 1)
     write_json(out / "run.json", describe_run("data build", arguments, inputs=inputs, seconds=seconds))
     return card

@@ -54,7 +54,8 @@ class Encoder:
         self._begin: list[int] = [] if self._frame else _begin_ids(tokenizer)
         self._piece = lru_cache(maxsize=1 << 17)(self._encode_whole)
         self._by_line = self._lines_are_independent()
-        self._count_prompt = _PrefixCount(lambda piece: len(self._piece(piece)))
+        self._length = lru_cache(maxsize=1 << 17)(lambda piece: len(self._encode_whole(piece)))
+        self._count_prompt = _PrefixCount(self._length)
 
     @classmethod
     def load(cls, name: str | Path | None = None) -> Encoder:
@@ -87,9 +88,11 @@ class Encoder:
 
         What a prompt shares with the one before it is not counted again.
         """
-        prompt = self.prompt_text(sample.as_prompt())
-        count = self._count_prompt(prompt) if self._by_line else len(self._encode_whole(prompt))
-        return len(self._begin) + count + len(self.encode(sample.output)) + 1
+        if not self._by_line:
+            return sum(map(len, self.sample(sample)))
+        prompt = self._count_prompt(self.prompt_text(sample.as_prompt()))
+        output = sum(map(self._length, _PIECE.findall(sample.output)))
+        return len(self._begin) + prompt + output + 1
 
     def prompt_text(self, prompt: Prompt | str) -> str:
         """The prompt as text, special tokens included (but for the one that begins an Alpaca prompt)."""
@@ -127,7 +130,7 @@ class Encoder:
 
 
 class _PrefixCount:
-    """Counts texts piece by piece, one after the other; remembers how far the last text had come at each piece."""
+    """Counts texts piece by piece; remembers how far the last one had come at the end of each piece."""
 
     def __init__(self, length: Callable[[str], int]) -> None:
         self._length = length
@@ -179,7 +182,8 @@ class PlainTokenizer:
         self.eos_token_id: int | None = self._tokenizer.token_to_id(self.eos_token)
 
     def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+        # One text at a time, but without offsets, which costs a quarter less than `encode`.
+        return list(self._tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids)
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False, **_: Any) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))

@@ -92,8 +92,9 @@ def _resample(table: NDArray[np.float64], groups: NDArray[np.int64], resamples: 
     total = np.zeros((resamples, table.shape[1]))
     for group in np.unique(groups):
         rows = table[groups == group]
-        weights = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=resamples)
-        total += weights @ rows
+        distinct, times = np.unique(rows, axis=0, return_counts=True)  # few: drawing kinds of rows is the same
+        weights = random.multinomial(len(rows), times / len(rows), size=resamples)
+        total += weights.astype(np.float64) @ distinct
     return total
 
 

@@ -25,7 +25,8 @@ from coalm.cra.wording import Pair, Thought
 from coalm.dialogue import Act, Dialogue, Tool, ToolCall, Turn
 
 SHOWN = 3
-"""Rows of results that an observation holds; 98 % of what SGD's system goes on to offer is among them."""
+"""Rows of results that an observation holds. In 98 % of SGD's turns that offer or tell something, all of it is
+among them; two more rows would add 0.2 % and cost 4 % more tokens."""
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -164,7 +165,7 @@ def _think_of_call(thought: Thought, call: ToolCall, scene: _Scene, service: str
         thought.say("call_agreed", **values)
     elif carried and len(carried) <= 4:
         thought.say("call_carried", **values, pairs=wording.pairs(carried))
-    elif not carried and tool and set(tool.required) <= set(call.arguments):
+    elif call.arguments and not carried and tool and set(tool.required) <= set(call.arguments):
         thought.say("call_complete", **values)
     else:
         thought.say("call", **values)
@@ -335,7 +336,7 @@ def _spoken_and_meant(act: Act) -> str:
     return said if said.casefold() == meant.casefold() else f"{said}, that is {meant}"
 
 
-_NAME = re.compile(r"_name$|^title$|_title$|^track$")
+_NAME = re.compile(r"(^|_)name$|(^|_)title$|^track$")
 
 
 def _main(found: Sequence[Pair]) -> Pair | None:

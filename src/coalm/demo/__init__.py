@@ -55,7 +55,14 @@ def _build(folder: Path) -> Path:
     log("building the mixture")
     with bar("building") as progress:
         build(
-            DATA / "corpora", folder, sources=SOURCES, validation=0.05, encoder=Encoder.load(), progress=progress
+            DATA / "corpora",
+            folder,
+            sources=SOURCES,
+            validation=0.05,
+            mask_copies=1,
+            mask_share=0.0,  # two minutes are too short to learn to read names that mean nothing
+            encoder=Encoder.load(),
+            progress=progress,
         )
     return folder
 

@@ -146,10 +146,12 @@ def _paper_parts(dialogue: Dialogue, index: int) -> tuple[str, str, str]:
 
 
 def write_history(turns: Sequence[Turn]) -> str:
-    """Turns as labelled lines: User, Thought, Action, Observation, System."""
+    """Turns as labelled lines: Context (a system message), User, Thought, Action, Observation, System."""
     lines = []
     for turn in turns:
-        if turn.role == "user":
+        if turn.role == "system":
+            lines.append(f"Context: {turn.text}")
+        elif turn.role == "user":
             lines.append(f"User: {turn.text}")
         elif turn.role == "tool":
             lines.append(f"Observation: {turn.text}")

@@ -1,4 +1,4 @@
-"""Models: something that completes prompts. `open_model("hf:…" | "replay:…")`.
+"""Models: something that completes prompts. `open_model("hf:…" | "openai:…" | "replay:…")`.
 
 A model is asked for many jobs at once and yields each completion as soon as it has it, in any order, with the
 job's place in the list; batching and concurrency are its own business.
@@ -43,11 +43,11 @@ class Model(Protocol):
         ...
 
 
-KINDS = ("hf", "replay")
+KINDS = ("hf", "openai", "replay")
 
 
 def open_model(spec: str, **options: Any) -> Model:
-    """The model that `spec` names: `hf:FOLDER_OR_HUB_ID`, `replay:FILE`, or a folder without a prefix.
+    """The model that `spec` names: `hf:FOLDER_OR_HUB_ID`, `openai:MODEL[@URL]`, `replay:FILE`, or a folder.
 
     Raises:
         ModelError: unknown kind, or no such model.
@@ -60,6 +60,10 @@ def open_model(spec: str, **options: Any) -> Model:
             from coalm.models.hf import HuggingFaceModel
 
             return HuggingFaceModel(rest, **options)
+        case "openai":
+            from coalm.models.openai import OpenAIModel
+
+            return OpenAIModel(rest, **options)
         case "replay":
             from coalm.models.replay import ReplayModel
 

@@ -11,14 +11,14 @@ from coalm.errors import MissingExtra, ModelError
 from coalm.models import Completion, Job
 from coalm.tokens import Encoder
 
-BATCH_TOKENS = 16_384
+BATCH_TOKENS = 65_536
 
 
 class HuggingFaceModel:
     """A causal LM, or a LoRA adapter on one (merged when it is opened).
 
-    `batch_tokens` bounds rows x (prompt + answer) of one batch; `generate` takes settings of
-    `transformers`' `generate` (`do_sample`, `temperature` …).
+    `batch_tokens` bounds rows x (prompt + answer) of one batch. Decoding is greedy; `generate` takes settings
+    of `transformers`' `generate` instead (`do_sample`, `temperature` …).
 
     Raises:
         ModelError: no such model.
@@ -46,7 +46,7 @@ class HuggingFaceModel:
         self._model = _load(name, dtype).to(self._device).eval()
         self._encoder = Encoder.load(name)
         self._batch_tokens = batch_tokens
-        self._settings: dict[str, Any] = {"do_sample": False, **(generate or {})}
+        self._settings = generate or {}
         self._limit = getattr(self._model.config, "max_position_embeddings", None) or 1 << 30
 
     def complete(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Completion]]:
@@ -82,22 +82,30 @@ class HuggingFaceModel:
             yield batch
 
     def _generate(self, prompts: list[list[int]], jobs: list[Job]) -> list[tuple[str, int]]:
+        if self._settings:
+            rows = self._sample(prompts, max(job.max_tokens for job in jobs))
+        else:
+            from coalm.models.decode import decode_greedily
+
+            rows = decode_greedily(self._model, prompts, [job.max_tokens for job in jobs], self._end_ids())
+        return [self._cut(row, job) for row, job in zip(rows, jobs, strict=True)]
+
+    def _sample(self, prompts: list[list[int]], limit: int) -> list[list[int]]:
         torch = self._torch
         width = max(map(len, prompts))
         end = self._encoder.end_id
         ids = torch.tensor([[end] * (width - len(row)) + row for row in prompts], device=self._device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self._device)
-        with torch.inference_mode():
-            output = self._model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=max(job.max_tokens for job in jobs),
-                eos_token_id=self._end_ids(),
-                pad_token_id=end,
-                **self._settings,
-            )
-        rows = output[:, width:].tolist()
-        return [self._cut(row, job) for row, job in zip(rows, jobs, strict=True)]
+        output = self._model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=limit,
+            eos_token_id=self._end_ids(),
+            pad_token_id=end,
+            **self._settings,
+        )
+        rows: list[list[int]] = output[:, width:].tolist()
+        return rows
 
     def _end_ids(self) -> list[int]:
         configured = self._model.generation_config.eos_token_id

@@ -14,11 +14,25 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from coalm.benchmarks.episode import Metric, Verdict, ratio
+from coalm.benchmarks.statistics import summarize
 from coalm.errors import DataError
+from coalm.report.measured import (
+    BenchmarkRun,
+    EvalRun,
+    Figure,
+    Kept,
+    Mixture,
+    Point,
+    Runs,
+    Share,
+    Step,
+    TrainingRun,
+)
 from coalm.runs import read_json, read_json_lines
 
 KEPT_ITEMS = 60
@@ -27,161 +41,23 @@ KEPT_ITEMS = 60
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A metric in percent with its 95 % interval; None where it is not defined for the items of the run."""
-
-    name: str
-    label: str
-    value: float | None
-    low: float | None
-    high: float | None
-    primary: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """The share of right verdicts in one group (category, level, domain), in percent with its interval."""
-
-    group: str
-    items: int
-    figure: Figure
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One exchange with the model; `prompt` is None where the runner did not keep it."""
-
-    prompt: str | None
-    text: str
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """An item read whole: what the model was asked and said, and what was judged."""
-
-    id: str
-    group: str
-    steps: tuple[Step, ...]
-    verdicts: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class BenchmarkRun:
-    """One benchmark of an evaluation run; `whys` counts the verdicts of each kind of error."""
-
-    benchmark: str
-    version: int
-    family: str
-    items: int
-    missing: int
-    verdicts: int
-    figures: tuple[Figure, ...]
-    whys: Mapping[str, int]
-    unreadable: Mapping[str, int]
-    shares: tuple[Share, ...]
-    kept: Mapping[str, Kept] = field(repr=False)
-    folder: Path
-
-    def figure(self, name: str) -> Figure | None:
-        return next((figure for figure in self.figures if figure.name == name), None)
-
-    @property
-    def primary(self) -> Figure:
-        return next((figure for figure in self.figures if figure.primary), self.figures[0])
-
-
-@dataclass(frozen=True, slots=True)
-class EvalRun:
-    """A model on benchmarks. `label` tells it from the others; `facts` is its run.json."""
-
-    label: str
-    folder: Path
-    facts: Mapping[str, Any]
-    benchmarks: Mapping[str, BenchmarkRun]
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        return self.facts.get("arguments") or {}
-
-    @property
-    def is_demo(self) -> bool:
-        """Whether it was measured on the small sets written for this repository."""
-        return bool(self.arguments.get("demo") or self.facts.get("demo"))
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A line of metrics.jsonl: what one logged stretch of training did; token counts and seconds are its own."""
-
-    step: int
-    loss: float | None
-    eval_loss: float | None = None
-    lr: float | None = None
-    samples: float = 0
-    targets: float = 0
-    plain_tokens: float = 0
-    computed_tokens: float = 0
-    seconds: float = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRun:
-    label: str
-    folder: Path
-    facts: Mapping[str, Any]
-    recipe: str
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mixture:
-    label: str
-    folder: Path
-    card: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """All that a report is about, in the order in which it was given."""
-
-    evaluations: tuple[EvalRun, ...] = ()
-    trainings: tuple[TrainingRun, ...] = ()
-    mixtures: tuple[Mixture, ...] = ()
-
-    def benchmarks(self) -> list[str]:
-        """Names of the benchmarks that were measured, the paper's three first."""
-        names = {name for run in self.evaluations for name in run.benchmarks}
-        known = [name for name in ("multiwoz", "apibank", "bfcl") if name in names]
-        return known + sorted(names - set(known))
-
-    def measured(self, benchmark: str) -> list[tuple[int, EvalRun, BenchmarkRun]]:
-        """(place among the evaluations, run, its part on `benchmark`) of the runs that have one."""
-        return [
-            (place, run, run.benchmarks[benchmark])
-            for place, run in enumerate(self.evaluations)
-            if benchmark in run.benchmarks
-        ]
-
-
 def read_runs(paths: Sequence[Path]) -> Runs:
     """Read run folders; a folder that is none itself stands for those in it, in the order they were finished.
 
     Raises:
-        DataError: no run there, a file of it missing or broken, or two versions of one benchmark.
+        DataError: no run there, a file of it missing or broken, or figures that do not compare.
     """
     evaluations, trainings, mixtures = [], [], []
-    for path in dict.fromkeys(folder for path in paths for folder in _expand(path)):
-        match _kind(path):
+    for folder in dict.fromkeys(inner for path in paths for inner in _expand(path)):
+        match _kind(folder):
             case "eval":
-                evaluations.append(_read_evaluation(path))
+                evaluations.append(_read_evaluation(folder))
             case "train":
-                trainings.append(_read_training(path))
+                trainings.append(_read_training(folder))
             case _:
-                mixtures.append(Mixture(path.name, path, _mapping(read_json(path / "card.json"), path)))
+                mixtures.append(Mixture(folder.name, folder, _read_object(folder / "card.json")))
     runs = Runs(_tell_apart(evaluations), _tell_apart(trainings), _tell_apart(mixtures))
-    _check_versions(runs)
+    _check_comparable(runs)
     return runs
 
 
@@ -191,7 +67,7 @@ def read_runs(paths: Sequence[Path]) -> Runs:
 def _expand(path: Path) -> list[Path]:
     if _kind(path):
         return [path]
-    inner = [folder for folder in path.iterdir() if folder.is_dir() and _kind(folder)] if path.is_dir() else []
+    inner = [folder for folder in path.iterdir() if _has_something(folder)] if path.is_dir() else []
     if not inner:
         raise DataError(
             "neither a run nor a folder of runs" if path.exists() else "no such folder",
@@ -204,10 +80,16 @@ def _expand(path: Path) -> list[Path]:
 def _kind(folder: Path) -> str | None:
     """eval, train or data, None for a folder that is neither."""
     if (folder / "run.json").is_file():
-        command = _mapping(read_json(folder / "run.json"), folder / "run.json").get("command")
+        command = _read_object(folder / "run.json").get("command")
         if command in ("eval", "train"):
             return str(command)
     return "data" if (folder / "card.json").is_file() else None
+
+
+def _has_something(folder: Path) -> bool:
+    """Whether it is a run that belongs into a report; a model that was only set up (no step) does not."""
+    kind = _kind(folder)
+    return kind is not None and (kind != "train" or _read_object(folder / "run.json").get("steps") != 0)
 
 
 def _finished(folder: Path) -> int:
@@ -219,9 +101,9 @@ R = TypeVar("R", EvalRun, TrainingRun, Mixture)
 
 
 def _tell_apart(runs: list[R]) -> tuple[R, ...]:
-    """Labels that occur twice get their folder's name behind them, and a number where that is no help."""
+    """Runs whose labels are the same go by their folders' names, and get a number where that is no help."""
     seen = Counter(run.label for run in runs)
-    named = [replace(r, label=f"{r.label} · {r.folder.name}") if seen[r.label] > 1 else r for r in runs]
+    named = [replace(run, label=run.folder.name) if seen[run.label] > 1 else run for run in runs]
     again = Counter(run.label for run in named)
     places: Counter[str] = Counter()
     result = []
@@ -232,14 +114,21 @@ def _tell_apart(runs: list[R]) -> tuple[R, ...]:
     return tuple(result)
 
 
-def _check_versions(runs: Runs) -> None:
+def _check_comparable(runs: Runs) -> None:
+    """Refuse figures that must not stand in one table."""
     for name in runs.benchmarks():
-        versions = {part.version: run.folder for _, run, part in runs.measured(name)}
+        measured = runs.measured(name)
+        versions = {part.version: run.folder for _, run, part in measured}
         if len(versions) > 1:
-            listed = ", ".join(f"{version} ({folder})" for version, folder in sorted(versions.items()))
+            listed = ", ".join(f"{version} in {folder}" for version, folder in sorted(versions.items()))
             raise DataError(
                 f"figures of different versions of {name} do not compare: {listed}",
                 hint="score the older predictions again, or write two reports",
+            )
+        if len({run.is_demo for _, run, _ in measured}) > 1:
+            raise DataError(
+                f"figures on the practice set of {name} do not compare with those on the benchmark",
+                hint="write two reports",
             )
 
 
@@ -247,12 +136,17 @@ def _check_versions(runs: Runs) -> None:
 
 
 def _read_evaluation(folder: Path) -> EvalRun:
-    facts = _mapping(read_json(folder / "run.json"), folder / "run.json")
+    facts = _read_object(folder / "run.json")
     parts = sorted(path for path in folder.iterdir() if path.is_dir() and _has_benchmark(path))
     if not parts:
         raise DataError("an evaluation without a benchmark", where=folder, hint="let `coalm eval` finish first")
-    label = str(facts.get("label") or facts.get("model") or folder.name)
-    return EvalRun(label, folder, facts, {path.name: _read_benchmark(path) for path in parts})
+    return EvalRun(_label(facts, folder), folder, facts, {path.name: _read_benchmark(path) for path in parts})
+
+
+def _label(facts: Mapping[str, Any], folder: Path) -> str:
+    """`label` if the run has one, else its model's name without where it comes from: hf:org/Name is Name."""
+    model = str(facts.get("model") or "").partition(":")[2] or str(facts.get("model") or "")
+    return str(facts.get("label") or model.rstrip("/").rpartition("/")[2] or folder.name)
 
 
 def _has_benchmark(folder: Path) -> bool:
@@ -261,7 +155,7 @@ def _has_benchmark(folder: Path) -> bool:
 
 def _read_benchmark(folder: Path) -> BenchmarkRun:
     path = folder / "scores.json"
-    scores = _mapping(read_json(path), path)
+    scores = _read_object(path)
     figures = tuple(_figure(row, path) for row in _typed(scores, "metrics", list, path))
     if not figures:
         raise DataError("no metric in it", where=path)
@@ -340,23 +234,18 @@ def _groups(benchmark: str, verdict: Mapping[str, Any]) -> set[str]:
 
 
 def _share(group: str, tallies: Mapping[str, Sequence[int]]) -> Share:
-    from coalm.benchmarks.episode import Metric, Verdict, ratio
-    from coalm.benchmarks.statistics import summarize
-
     verdicts = [
         Verdict(item, "", group, n == right, {"n": n, "right": right}) for item, (n, right) in tallies.items()
     ]
     estimate = summarize(verdicts, [Metric("right", "Right", ratio("right", "n"))]).estimates[0]
-    return Share(
-        group, len(tallies), Figure("right", "Right", estimate.value, estimate.low, estimate.high, primary=True)
-    )
+    return Share(group, len(tallies), Figure("right", "Right", estimate.value, estimate.low, estimate.high))
 
 
 # ── training ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def _read_training(folder: Path) -> TrainingRun:
-    facts = _mapping(read_json(folder / "run.json"), folder / "run.json")
+    facts = _read_object(folder / "run.json")
     try:
         recipe = (folder / "recipe.yaml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -371,15 +260,23 @@ def _read_points(path: Path) -> Iterator[Point]:
     for number, row in read_json_lines(path):
         where = f"{path}:{number}"
         row = _mapping(row, where)
-        counts = {
-            key: _number(row.get(key)) or 0.0
-            for key in ("samples", "targets", "plain_tokens", "computed_tokens", "seconds")
-        }
-        curves = {key: _number(row.get(key)) for key in ("loss", "eval_loss", "lr")}
-        yield Point(step=_typed(row, "step", int, where), **curves, **counts)  # type: ignore[arg-type]
+        yield Point(
+            step=_typed(row, "step", int, where),
+            loss=_number(row.get("loss")),
+            eval_loss=_number(row.get("eval_loss")),
+            lr=_number(row.get("lr")),
+            samples=_number(row.get("samples")) or 0,
+            plain_tokens=_number(row.get("plain_tokens")) or 0,
+            computed_tokens=_number(row.get("computed_tokens")) or 0,
+            seconds=_number(row.get("seconds")) or 0,
+        )
 
 
 # ── parsed JSON ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    return _mapping(read_json(path), path)
 
 
 def _mapping(value: Any, where: object) -> dict[str, Any]:

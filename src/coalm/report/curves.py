@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from markupsafe import Markup
 
-from coalm.report.collect import Point, TrainingRun
 from coalm.report.figures import Line, line_chart
+from coalm.report.measured import Point, TrainingRun
 
 MOST_POINTS = 300
 """Of a curve that are drawn; a longer one is thinned, but keeps its last point and all held-out losses."""
+TITLES = {
+    "loss": "Loss per target token, by step",
+    "speed": "Tokens per second, by step",
+    "rate": "Learning rate, by step",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,10 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class TrainingView:
-    """A training run ready to be shown. `facts` are (label, value, remark); `hover` is read by the page's script."""
+    """A training run ready to be shown: `facts` are (label, value, remark), `hover` is for the page's script.
+
+    `hover` maps a chart's name to its steps and, for each curve, its label and values.
+    """
 
     id: str
     run: TrainingRun
@@ -36,18 +45,13 @@ class TrainingView:
 def view_training(run: TrainingRun, number: int) -> TrainingView:
     points = thin(run.points)
     curves = {"loss": _loss(points), "speed": _speed(points), "rate": _learning_rate(points)}
-    titles = {
-        "loss": "Loss per target token",
-        "speed": "Tokens per second",
-        "rate": "Learning rate",
-    }
     charts = [
-        Chart(name, titles[name], _draw(name, titles[name], lines))
+        Chart(name, TITLES[name], _draw(name, TITLES[name], lines))
         for name, lines in curves.items()
         if any(line.points for line in lines)
     ]
     hover = {chart.name: _values(points, curves[chart.name]) for chart in charts}
-    return TrainingView(f"training-{number}", run, _facts(run.points), charts, hover)
+    return TrainingView(f"training-{number}", run, _facts(run), charts, hover)
 
 
 def thin(points: Sequence[Point]) -> list[Point]:
@@ -58,13 +62,13 @@ def thin(points: Sequence[Point]) -> list[Point]:
 
 
 def smooth(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Exponential moving average over about a thirtieth of the curve, without the pull of its start."""
-    keep = 1 - 1 / max(1.0, len(values) / 30)
-    mean = weight = 0.0
+    """Mean over a window of a twentieth of the curve, symmetric (so without lag) and narrower at the ends."""
+    half = len(values) // 40
+    sums = [0.0, *accumulate(y for _, y in values)]
     result = []
-    for x, y in values:
-        mean, weight = keep * mean + (1 - keep) * y, keep * weight + 1 - keep
-        result.append((x, mean / weight))
+    for place, (x, _) in enumerate(values):
+        reach = min(half, place, len(values) - 1 - place)
+        result.append((x, (sums[place + reach + 1] - sums[place - reach]) / (2 * reach + 1)))
     return result
 
 
@@ -98,40 +102,57 @@ def _rate(point: Point, tokens: float) -> float | None:
 
 def _draw(name: str, title: str, lines: Sequence[Line]) -> Markup:
     ends = [f"{line.label or title} {line.points[-1][1]:.4g}" for line in lines if line.points]
-    description = f"{title} over training steps. At the last step: {', '.join(ends)}."
+    description = f"At the last step: {', '.join(ends)}."
     return line_chart(lines, title=title, description=description, height=260 if name == "loss" else 130)
 
 
 def _values(points: Sequence[Point], lines: Sequence[Line]) -> dict[str, Any]:
     """Steps, and for each curve its values at these steps, null where it has none."""
+    steps = [point.step for point in points]
     rows = []
     for line in lines:
-        at = dict(line.points)
-        rows.append([line.label, [None if (y := at.get(p.step)) is None else float(f"{y:.4g}") for p in points]])
-    return {"steps": [p.step for p in points], "rows": rows}
+        at = {step: float(f"{value:.4g}") for step, value in line.points}
+        rows.append([line.label, [at.get(step) for step in steps]])
+    return {"steps": steps, "rows": rows}
 
 
-def _facts(points: Sequence[Point]) -> list[tuple[str, str, str]]:
-    first = next((p.loss for p in points if p.loss is not None), None)
-    last = next((p.loss for p in reversed(points) if p.loss is not None), None)
-    held_out = next((p.eval_loss for p in reversed(points) if p.eval_loss is not None), None)
+def _facts(run: TrainingRun) -> list[tuple[str, str, str]]:
     samples, plain, computed, seconds = (
-        sum(getattr(p, key) for p in points) for key in ("samples", "plain_tokens", "computed_tokens", "seconds")
+        sum(getattr(point, key) for point in run.points)
+        for key in ("samples", "plain_tokens", "computed_tokens", "seconds")
     )
-    facts = [("Steps", f"{points[-1].step:,}", f"{samples:,.0f} samples")]
-    if first is not None and last is not None:
-        facts.append(("Loss", f"{last:.3f}", f"from {first:.3f}" + _held_out(held_out)))
+    facts = [
+        *_size(run),
+        ("Steps", f"{run.points[-1].step:,}", f"{samples:,.0f} samples"),
+        *_losses(run.points),
+    ]
     if plain and computed:
-        facts.append(("Tokens computed", _short(computed), f"{plain / computed:.1f} × fewer than {_short(plain)}"))
+        facts.append(
+            ("Tokens computed", _short(computed), f"of {_short(plain)}, {plain / computed:.1f} × fewer")
+        )
     if plain and seconds:
-        facts.append(("Tokens per second", _short(plain / seconds), f"plain; {_short(computed / seconds)} computed"))
+        remark = f"plain; {_short(computed / seconds)} computed"
+        facts.append(("Tokens per second", _short(plain / seconds), remark))
     if seconds:
         facts.append(("Time", _duration(seconds), f"{samples / seconds:,.1f} samples per second"))
     return facts
 
 
-def _held_out(loss: float | None) -> str:
-    return "" if loss is None else f"; held out {loss:.3f}"
+def _size(run: TrainingRun) -> list[tuple[str, str, str]]:
+    match run.facts.get("parameters"):
+        case {"all": int(all), "learned": int(learned)}:
+            return [("Parameters", _short(all), f"{_short(learned)} learned")]
+        case _:
+            return []
+
+
+def _losses(points: Sequence[Point]) -> list[tuple[str, str, str]]:
+    losses = [point.loss for point in points if point.loss is not None]
+    held_out = [point.eval_loss for point in points if point.eval_loss is not None]
+    if not losses:
+        return []
+    remark = f"from {losses[0]:.3f}" + (f"; held out {held_out[-1]:.3f}" if held_out else "")
+    return [("Loss", f"{losses[-1]:.3f}", remark)]
 
 
 def _short(number: float) -> str:

@@ -6,12 +6,12 @@ import difflib
 import json
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any
 
-from coalm.report.collect import BenchmarkRun, Step
+from coalm.report.measured import BenchmarkRun, Step
 
 EXAMPLES = 8
 SEED = 2502
@@ -88,7 +88,7 @@ def _example(key: tuple[str, str], judged: Iterable[tuple[str, BenchmarkRun, Jud
     return Example(*key, group=str(verdict.get("group", "")), want=verdict.get("want"), answers=tuple(answers))
 
 
-def _varied(examples: list[Example], kind: Any) -> list[Example]:
+def _varied(examples: list[Example], kind: Callable[[Example], str]) -> list[Example]:
     """The first of each kind, then the second of each, and so on."""
     queues: dict[str, list[Example]] = {}
     for example in examples:
@@ -99,7 +99,8 @@ def _varied(examples: list[Example], kind: Any) -> list[Example]:
 
 def _one_per_item_first(examples: list[Example]) -> list[Example]:
     seen: set[str] = set()
-    first, again = [], []
+    first: list[Example] = []
+    again: list[Example] = []
     for example in examples:
         (again if example.item in seen else first).append(example)
         seen.add(example.item)
@@ -109,12 +110,22 @@ def _one_per_item_first(examples: list[Example]) -> list[Example]:
 # ── showing values ────────────────────────────────────────────────────────────────────────────────
 
 
-def show_value(value: Any) -> str:
-    """A result for people: text as it is, anything else as JSON, on several lines where one would be long."""
-    if isinstance(value, str):
-        return value
+def show_value(value: Any, room: int = 64) -> str:
+    """A result for people: text as it is, anything else as JSON, broken only where a line would be too long."""
+    return value if isinstance(value, str) else _lay_out(value, room)
+
+
+def _lay_out(value: Any, room: int) -> str:
     line = json.dumps(value, ensure_ascii=False)
-    return line if len(line) <= 72 else json.dumps(value, ensure_ascii=False, indent=2)
+    if len(line) <= room or not value or not isinstance(value, dict | list):
+        return line
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key, ensure_ascii=False)}: {_lay_out(v, room - 2)}" for key, v in value.items()]
+    else:
+        parts = [_lay_out(part, room - 2) for part in value]
+    opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    inside = ",\n".join(parts).replace("\n", "\n  ")
+    return f"{opening}\n  {inside}\n{closing}"
 
 
 def compare(got: str, want: str) -> list[tuple[str, bool]]:

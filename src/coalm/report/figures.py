@@ -1,25 +1,25 @@
 """Charts as inline SVG, made by hand.
 
-Horizontal positions are percentages of the chart's width and vertical ones are pixels, so a chart fills the room it
-is given and its text keeps its size. Colours come from the page's CSS: a mark of the n-th run has the class
-`run-<n>`.
+Horizontal positions are percentages of the chart's width and vertical ones are pixels, so a chart fills the
+room it is given and its text keeps its size. Colours come from the page's CSS: what belongs to the n-th run has
+the class `run-<n>`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from coalm.report.collect import Figure
+from coalm.report.measured import Figure
 
 LINE_HEIGHT = 15
 """Pixels that a direct label needs."""
 
 
-def element(name: str, attributes: dict[str, object], *children: str) -> Markup:
+def element(name: str, attributes: Mapping[str, object], *children: str) -> Markup:
     """An SVG element. Attributes, and children that are no Markup, are escaped; what is None is left out."""
     written = Markup("").join(
         Markup(' {}="{}"').format(key, value) for key, value in attributes.items() if value is not None
@@ -39,7 +39,8 @@ def strip(figure: Figure, run: int, title: str) -> Markup:
     marks.append(element("line", {"x1": "0%", "x2": "100%", "y1": middle, "y2": middle, "class": "grid"}))
     if figure.value is not None:
         marks.append(_interval(figure, 100, middle, "range"))
-        marks.append(element("circle", {"cx": _percent(figure.value, 100), "cy": middle, "r": 4.5, "class": "dot"}))
+        place = _percent(figure.value, 100)
+        marks.append(element("circle", {"cx": place, "cy": middle, "r": 4.5, "class": "dot"}))
     return _chart(title, 18, f"strip run-{run}", *marks)
 
 
@@ -55,7 +56,8 @@ def bar(figure: Figure, run: int, title: str, maximum: float = 100) -> Markup:
 
 
 def _interval(figure: Figure, maximum: float, y: int, css: str) -> Markup:
-    low, high = (_percent(end if end is not None else figure.value, maximum) for end in (figure.low, figure.high))
+    low = _percent(figure.value if figure.low is None else figure.low, maximum)
+    high = _percent(figure.value if figure.high is None else figure.high, maximum)
     return element("line", {"x1": low, "x2": high, "y1": y, "y2": y, "class": css})
 
 
@@ -106,21 +108,26 @@ def line_chart(lines: Sequence[Line], *, title: str, description: str, height: i
 
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     """About `count` round numbers that enclose low..high; they start at 0 if that is within the data's span."""
-    if low > 0 and low < (high - low):
+    if 0 < low < high - low:
         low = 0.0
-    span = (high - low) or abs(high) or 1.0
+    largest = max(abs(low), abs(high))
+    span = high - low if high - low > 1e-9 * largest else largest
+    span = span if span > 1e-300 else 1.0
     step = 10 ** math.floor(math.log10(span / count))
     step *= next(factor for factor in (1, 2, 2.5, 5, 10) if span / (step * factor) <= count)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(step * n, 12) for n in range(first, max(last, first + 1) + 1)]
+    return [float(f"{step * n:.12g}") for n in range(first, max(last, first + 1) + 1)]
 
 
 def format_tick(value: float) -> str:
-    """1,500 as 1.5k, small numbers with the digits they need."""
+    """1,500 as 1.5k, 0.00025 as 2.5e-4."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{unit}"
-    return f"{value:.0e}".replace("e-0", "e-") if 0 < abs(value) < 1e-3 else f"{value:g}"
+    if 0 < abs(value) < 0.01:
+        power = math.floor(math.log10(abs(value)) + 1e-9)
+        return f"{value / 10**power:.3g}e{power}"
+    return f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,24 +157,24 @@ def _y_axis(ticks: Sequence[float], frame: _Frame) -> list[Markup]:
 
 
 def _x_axis(frame: _Frame) -> list[Markup]:
-    ticks = [tick for tick in nice_ticks(0, frame.right) if tick <= frame.right]
+    ticks = [tick for tick in nice_ticks(0, frame.right, count=6) if tick <= frame.right]
     return [
         element(
             "text",
             {
                 "x": f"{frame.x(tick):.2f}%",
                 "y": frame.height + 16,
-                "text-anchor": "start" if tick == 0 else "middle",
+                "text-anchor": "middle",
                 "class": "tick",
             },
-            "step 0" if tick == 0 else format_tick(tick),
+            format_tick(tick),
         )
         for tick in ticks
     ]
 
 
 def _curve(line: Line, frame: _Frame) -> list[Markup]:
-    """The path in a drawing of its own that is stretched to the width; dots lie over it, or they would be ovals."""
+    """The path, in a drawing of its own that is stretched to the width; dots lie outside it and stay round."""
     path = " ".join(f"{10 * frame.x(x):.1f},{frame.y(y):.1f}" for x, y in line.points)
     drawing = {
         "viewBox": f"0 0 1000 {frame.height}",
@@ -179,10 +186,9 @@ def _curve(line: Line, frame: _Frame) -> list[Markup]:
     curve = {"points": path, "class": f"curve {line.style}", "vector-effect": "non-scaling-stroke"}
     marks = [element("svg", drawing, element("polyline", curve))]
     if line.style == "dots":
-        marks += [
-            element("circle", {"cx": f"{frame.x(x):.2f}%", "cy": f"{frame.y(y):.1f}", "r": 3.5, "class": "point"})
-            for x, y in line.points
-        ]
+        for x, y in line.points:
+            place = {"cx": f"{frame.x(x):.2f}%", "cy": f"{frame.y(y):.1f}", "r": 3.5}
+            marks.append(element("circle", {**place, "class": "point"}))
     return marks
 
 

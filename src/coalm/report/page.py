@@ -1,7 +1,7 @@
 """One self-contained HTML page: style, script and charts stand in it, and nothing is loaded from anywhere.
 
-All text from models and data goes through Jinja's autoescape or `tojson`. A content security policy that names the
-hash of the page's one script is the second lock: a script that slipped in would not run.
+All text from models and data goes through Jinja's autoescape or `tojson`. A content security policy that names
+the hash of the page's one script is the second lock: a script that slipped in would not run.
 """
 
 from __future__ import annotations
@@ -16,21 +16,29 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from coalm.report.collect import BenchmarkRun, EvalRun, Figure, Runs
-from coalm.report.curves import TrainingView, view_training
-from coalm.report.examples import Example, choose_examples, compare, show_value
+from coalm.report.curves import view_training
+from coalm.report.examples import Answer, Example, choose_examples, compare, show_value
 from coalm.report.figures import bar, strip
+from coalm.report.measured import BenchmarkRun, EvalRun, Figure, Runs
 from coalm.report.paper import About, Paper, load_paper
-from coalm.report.tables import Comparison, compare_with_paper, coverage, interval, measured_cell, mixture_rows
+from coalm.report.tables import (
+    Comparison,
+    Coverage,
+    compare_with_paper,
+    coverage,
+    interval,
+    measured_cell,
+    mixture_rows,
+)
 
-LONGEST_PROMPT = 5000
-"""Characters of a prompt that are shown; the middle of a longer one is left out, with a word."""
+LONGEST_TEXT = 5000
+"""Characters of a prompt or output that are shown; the middle of a longer one is left out, with a word."""
 LISTED_KINDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of error: its verdicts in each run, run by run (None where the run did not take the benchmark)."""
+    """A kind of error, and how many verdicts each run that took the benchmark has of it."""
 
     name: str
     counts: Sequence[int]
@@ -43,13 +51,42 @@ class Section:
     name: str
     about: About
     measured: Sequence[tuple[int, EvalRun, BenchmarkRun]]
-    warnings: Sequence[str]
-    practice: bool
+    coverages: Sequence[Coverage]
+    small: bool
     comparison: Comparison | None
     groups: Sequence[str]
     kinds: Sequence[Kind]
     details: Sequence[Kind]
     examples: Sequence[Example]
+
+    @property
+    def items(self) -> str:
+        """What the runs were measured on, where that is the same for all and not the whole benchmark."""
+        return self.coverages[0].items if len(self.coverages) == 1 else ""
+
+    @property
+    def shown(self) -> list[Figure]:
+        """The figures of the last run that are defined in at least one run."""
+        return [figure for figure in self.last.figures if self._is_defined(figure)]
+
+    @property
+    def undefined(self) -> list[str]:
+        """Labels of the figures that are not defined in any run."""
+        return [figure.label for figure in self.last.figures if not self._is_defined(figure)]
+
+    def _is_defined(self, figure: Figure) -> bool:
+        found = [part.figure(figure.name) for _, _, part in self.measured]
+        return any(one is not None and one.value is not None for one in found)
+
+    @property
+    def largest_share(self) -> float:
+        """The largest share of a run's verdicts that one kind of error has, in percent."""
+        shares = [
+            100 * count / max(part.verdicts, 1)
+            for kind in self.kinds
+            for count, (_, _, part) in zip(kind.counts, self.measured, strict=True)
+        ]
+        return max(shares, default=0.0)
 
     @property
     def last(self) -> BenchmarkRun:
@@ -71,7 +108,8 @@ def render_page(runs: Runs) -> str:
     paper = load_paper()
     style, script = _read("style.css"), _read("page.js")
     trainings = [view_training(run, number) for number, run in enumerate(runs.trainings)]
-    return _environment().get_template("template.html").render(
+    template = _environment().get_template("template.html")
+    return template.render(
         runs=runs,
         paper=paper,
         sections=[_section(runs, name, paper) for name in runs.benchmarks()],
@@ -93,16 +131,17 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "bar": _bar,
         "compare": compare,
+        "group_bar": _group_bar,
         "interval": interval,
-        "prompt": shorten,
+        "kind": name_kind,
+        "kind_bar": _kind_bar,
         "provenance": provenance,
-        "share": _share_bar,
+        "shorten": shorten,
         "show": show_value,
         "strip": strip,
-        "words": lambda name: name.replace("_", " "),
     }
+    environment.tests |= {"read_as_said": _is_read_as_said}
     environment.globals |= {
         "listed_kinds": LISTED_KINDS,
         "measured_cell": measured_cell,
@@ -121,9 +160,12 @@ def _hash(script: str) -> str:
 
 def _title(runs: Runs, paper: Paper) -> str:
     names = [run.label for run in runs.evaluations] or [run.label for run in runs.trainings]
-    who = list_words(names) if len(names) <= 3 else f"{len(names)} models"
-    titles = [paper.about(name).title for name in runs.benchmarks()]
-    return f"{who} on {list_words(titles)}" if titles else who or list_words([m.label for m in runs.mixtures])
+    who = list_words(names) if len(names) <= 2 else f"{len(names)} models"
+    if not runs.evaluations:
+        return who or list_words([mixture.label for mixture in runs.mixtures])
+    if all(run.is_demo for run in runs.evaluations):
+        return f"{who}, on practice sets"
+    return f"{who} on {list_words([paper.about(name).title for name in runs.benchmarks()])}"
 
 
 def list_words(names: Sequence[str]) -> str:
@@ -132,10 +174,10 @@ def list_words(names: Sequence[str]) -> str:
 
 
 def shorten(text: str) -> str:
-    """A prompt with its middle left out where it is long: its beginning and its end matter most."""
-    if len(text) <= LONGEST_PROMPT:
+    """A text with its middle left out where it is long: its beginning and its end matter most."""
+    if len(text) <= LONGEST_TEXT:
         return text
-    head, tail = LONGEST_PROMPT * 3 // 5, LONGEST_PROMPT * 2 // 5
+    head, tail = LONGEST_TEXT * 3 // 5, LONGEST_TEXT * 2 // 5
     left_out = len(text) - head - tail
     return f"{text[:head]}\n\n[… {left_out:,} characters left out …]\n\n{text[-tail:]}"
 
@@ -151,21 +193,27 @@ def provenance(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def name_kind(why: str) -> str:
+    """`wrong_value:hotel-area` for people: `wrong value: hotel-area`."""
+    kind, colon, detail = why.partition(":")
+    return f"{kind.replace('_', ' ')}{colon and ': '}{detail.strip().replace('_', ' ')}"
+
+
 # ── a benchmark's section ─────────────────────────────────────────────────────────────────────────
 
 
 def _section(runs: Runs, name: str, paper: Paper) -> Section:
     measured = runs.measured(name)
     about, table = paper.about(name), paper.table(name)
-    warnings = dict.fromkeys(coverage(run, part, about) for _, run, part in measured)
+    coverages = dict.fromkeys(coverage(run, part, about) for _, run, part in measured)
     groups = dict.fromkeys(share.group for _, _, part in measured for share in part.shares)
     whys = [part.whys for _, _, part in measured]
     return Section(
         name,
         about,
         measured,
-        warnings=[warning for warning in warnings if warning],
-        practice=any(run.is_demo for _, run, _ in measured),
+        coverages=[one for one in coverages if one],
+        small=any(one.small for one in coverages if one),
         comparison=compare_with_paper(paper, table, measured) if table else None,
         groups=list(groups) if len(groups) > 1 else (),
         kinds=_count_kinds([_by_kind(counts) for counts in whys]),
@@ -178,8 +226,8 @@ def _by_kind(whys: Mapping[str, int]) -> dict[str, int]:
     """Counts without the detail behind the colon, but unreadable outputs stay apart by their kind."""
     counts: dict[str, int] = {}
     for why, count in whys.items():
-        kind, _, detail = why.partition(":")
-        name = f"unreadable: {detail}" if kind == "unreadable" and detail else kind
+        kind = why.partition(":")[0]
+        name = why if kind == "unreadable" else kind
         counts[name] = counts.get(name, 0) + count
     return counts
 
@@ -191,17 +239,22 @@ def _count_kinds(runs: Sequence[Mapping[str, int]]) -> list[Kind]:
     return sorted(kinds, key=lambda kind: (-kind.counts[-1], -sum(kind.counts), kind.name))
 
 
-def _bar(part: BenchmarkRun, run: int, label: str, group: str) -> dict[str, Any] | None:
-    """The bar of one group in one run with the text beside it; None where the run has no such group."""
+def _is_read_as_said(answer: Answer) -> bool:
+    """Whether what was read is the output itself, so that it need not be shown twice."""
+    return len(answer.steps) == 1 and answer.steps[0].text.strip() == show_value(answer.got)
+
+
+def _group_bar(part: BenchmarkRun, run: int, label: str, group: str) -> tuple[Markup, float] | None:
+    """The bar of one group in one run, and its value; None where the run has no such group."""
     share = next((share for share in part.shares if share.group == group), None)
-    if share is None:
+    if share is None or share.figure.value is None:
         return None
-    value = share.figure.value or 0.0
-    title = f"{label}, {group or 'all'}: {value:.1f} % right ({interval(share.figure)}), {share.items:,} items"
-    return {"svg": bar(share.figure, run, title), "value": value, "items": share.items}
+    value = share.figure.value
+    title = f"{label}, {group}: {value:.1f} % right ({interval(share.figure)}), {share.items:,} items"
+    return bar(share.figure, run, title), value
 
 
-def _share_bar(count: int, total: int, run: int, label: str, maximum: float) -> Markup:
+def _kind_bar(count: int, total: int, run: int, label: str, maximum: float) -> Markup:
     """The bar of a kind of error: its share of all verdicts."""
     value = 100 * count / total if total else 0.0
     figure = Figure("share", "Share", value, None, None)

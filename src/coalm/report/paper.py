@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A word on the cells where `rows` and `columns` meet; with one of the two empty, on the heads of the other."""
+    """A word on the cells where `rows` and `columns` meet; where one of them is empty, on the other's heads."""
 
     text: str
     rows: tuple[str, ...] = ()
@@ -75,12 +75,16 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """A benchmark for readers: what it asks, how many items (`unit`) the whole of it has, the paper's table."""
+    """A benchmark for readers: what it asks, how many items (`unit`) the whole of it has, the paper's table.
+
+    `grouping` is what its groups are: category, level …
+    """
 
     title: str
     about: str = ""
     items: int | None = None
     unit: str = "items"
+    grouping: str = "group"
     table: int | None = None
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from coalm.report.collect import BenchmarkRun, EvalRun, Figure
+from coalm.report.measured import BenchmarkRun, EvalRun, Figure
 from coalm.report.paper import About, Paper, Table
 
 MISSING = "–"
@@ -15,12 +15,16 @@ MISSING = "–"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`text` as shown, its interval where it was measured, where it comes from, and numbers of footnotes."""
+    """`text` as shown, where it comes from, its interval where it was measured, and numbers of footnotes.
+
+    `partial` cells stand for less than their column says, and must not be compared.
+    """
 
     text: str
     source: str
     interval: str = ""
     marks: Sequence[int] = ()
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,10 @@ class Comparison:
     reported: Sequence[Line]
     gaps: Sequence[str]
 
+    @property
+    def has_partial(self) -> bool:
+        return any(cell.partial for line in self.measured for cell in line.cells)
+
 
 Measured = Sequence[tuple[int, EvalRun, BenchmarkRun]]
 
@@ -69,11 +77,13 @@ def compare_with_paper(paper: Paper, table: Table, measured: Measured) -> Compar
 
 
 def _our_line(table: Table, place: int, run: EvalRun, part: BenchmarkRun) -> Line:
-    cells = [
-        measured_cell(part.figure(column.metric), table.digits, column.needs or "not measured by this run")
-        for column in table.columns
-    ]
-    return Line(run.label, f"as {part.family}" if part.family else "", cells, run=place)
+    cells = []
+    for column in table.columns:
+        cell = measured_cell(
+            part.figure(column.metric), table.digits, column.needs or "not measured by this run"
+        )
+        cells.append(replace(cell, partial=bool(cell.interval) and part.is_partial(column.metric)))
+    return Line(run.label, f"{part.family} prompts" if part.family else "", cells, run=place)
 
 
 def measured_cell(figure: Figure | None, digits: int = 1, reason: str = "not measured by this run") -> Cell:
@@ -82,8 +92,7 @@ def measured_cell(figure: Figure | None, digits: int = 1, reason: str = "not mea
         return Cell(MISSING, reason)
     if figure.value is None:
         return Cell("N/A", f"{figure.label}: not defined for the items of this run")
-    source = f"{figure.label}, measured here"
-    return Cell(f"{figure.value:.{digits}f}", source, interval(figure))
+    return Cell(f"{figure.value:.{digits}f}", f"{figure.label}, measured here", interval(figure))
 
 
 def interval(figure: Figure) -> str:
@@ -109,29 +118,41 @@ def _paper_lines(paper: Paper, table: Table) -> list[Line]:
 
 
 def _gaps(table: Table, measured: Measured) -> list[str]:
-    """Columns that none of our runs fills, and why."""
-    reasons = []
+    """Columns that none of our runs fills, and why: one sentence for each reason."""
+    reasons: dict[str, list[str]] = {}
     for column in table.columns:
         found = [part.figure(column.metric) for _, _, part in measured]
         if not any(found):
-            reasons.append(f"{column.name}: {column.needs or 'not measured by these runs.'}")
+            reasons.setdefault(column.needs or "not measured here", []).append(column.name)
         elif not any(figure and figure.value is not None for figure in found):
-            reasons.append(f"{column.name}: not defined for the items of these runs.")
-    return reasons
+            reasons.setdefault("not defined for the items that ran", []).append(column.name)
+    return [f"{', '.join(names)}: {reason}." for reason, names in reasons.items()]
 
 
-def coverage(run: EvalRun, part: BenchmarkRun, about: About) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a run's items are, where they are not the whole benchmark; `small` if too few to compare by."""
+
+    items: str
+    warning: str
+    small: bool
+
+
+def coverage(run: EvalRun, part: BenchmarkRun, about: About) -> Coverage | None:
     """What a reader must know before comparing with the paper; None where the whole benchmark was run."""
     if run.is_demo:
-        return (
-            f"Practice set: {part.items:,} {about.unit} that were written for this repository in the format of "
-            f"{about.title}. They show whether the pipeline learns, and do not compare with the paper's figures."
+        warning = (
+            f"Practice set: {part.items:,} {about.unit}, written for this repository in {about.title}’s format."
+            " They tell whether the pipeline learns; they do not compare with the paper’s figures."
         )
+        return Coverage("practice set", warning, small=True)
     if about.items is None or part.items >= about.items:
         return None
-    limit = run.arguments.get("limit")
-    how = "drawn by a limit" if limit else "those that this run covers"
-    return f"{part.items:,} of the {about.items:,} {about.unit} of {about.title}, {how}."
+    items = f"{part.items:,} of {about.items:,} {about.unit}"
+    if run.arguments.get("limit"):
+        warning = f"A sample: {items} of {about.title}, drawn by a limit. Mind the intervals when you compare."
+        return Coverage(items, warning, small=True)
+    return Coverage(items, f"A part: {items} of {about.title}, those that this run covers.", small=False)
 
 
 # ── the mixture ───────────────────────────────────────────────────────────────────────────────────

@@ -83,6 +83,7 @@ def _load(recipe: Recipe, tokenizer: Any) -> Any:
         import transformers
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "transformers", extra="train") from None
+    transformers.utils.logging.disable_progress_bar()
     if recipe.scratch:
         return build_llama(recipe.scratch, len(tokenizer), tokenizer.eos_token_id, recipe.seed)
     try:

@@ -1,6 +1,7 @@
 """The training loop: a recipe, a mixture and an output folder in, a model out.
 
     RUN/recipe.yaml      as resolved
+    RUN/data.json        which data
     RUN/metrics.jsonl    a row for each step
     RUN/checkpoints/     the latest few
     RUN/model/           the result, in Hugging Face's format, tokenizer included
@@ -25,8 +26,8 @@ import torch
 
 from coalm.dialogue import Sample
 from coalm.errors import DataError
-from coalm.mixture import count, read
-from coalm.runs import Journal, describe_run, log, read_json_lines, sha256, write_json
+from coalm.mixture import read
+from coalm.runs import Journal, describe_run, log, read_json, read_json_lines, sha256, write_json
 from coalm.tokens import Encoder
 from coalm.training.base import Base, open_base, open_tokenizer
 from coalm.training.checkpoints import Position, latest_checkpoint, load_checkpoint, save_checkpoint
@@ -110,26 +111,28 @@ class _Run:
 
 
 def _claim(recipe: Recipe, data: Path, out: Path, resume: bool) -> dict[str, Any]:
-    """Note in `out` what is being run; refuse to mix two runs. What identifies the data."""
+    """Note in `out` what is being run; refuse to mix two runs. Gives what identifies the data."""
     text, path = recipe.to_yaml(), out / "recipe.yaml"
-    identity = {"data_sha256": {split: sha256(data / f"{split}.parquet") for split in _splits(data)}}
+    hashes = {split: sha256(data / f"{split}.parquet") for split in _splits(data)}
     if path.exists():
         if not resume:
-            raise DataError(
-                "holds a run already", where=out, hint="give --resume to go on with it, or another --out"
-            )
+            hint = "give --resume to go on with it, or another --out"
+            raise DataError("holds a run already", where=out, hint=hint)
         if path.read_text(encoding="utf-8") != text:
             raise DataError("holds a run of another recipe", where=out, hint=f"compare {path}")
-    out.mkdir(parents=True, exist_ok=True)
+        if read_json(out / "data.json") != hashes:
+            raise DataError("holds a run on other data", where=out, hint="give another --out")
+    write_json(out / "data.json", hashes)
     path.write_text(text, encoding="utf-8")
-    return identity
+    return {"data_sha256": hashes}
 
 
 def _splits(data: Path) -> list[str]:
     """The splits of a mixture that hold samples; `train` must."""
-    if not count(data, "train"):
+    splits = [split for split in ("train", "validation") if next(read(data, split), None)]
+    if "train" not in splits:
         raise DataError("no sample to train on", where=data)
-    return [split for split in ("train", "validation") if count(data, split)]
+    return splits
 
 
 def _open(recipe: Recipe, data: Path, out: Path, identity: Mapping[str, Any]) -> _Run:
@@ -204,8 +207,9 @@ def _loop(run: _Run, position: Position, journal: Journal, checkpoints: Path, wa
     step = position.step
     if step == 0:
         _record(journal, watch, 0.0, {"step": 0, "loss": None, "lr": 0.0, **_evaluate(run)})
-    while (done := _share_done(recipe, step, steps, clock.seconds)) < 1:
-        rate = recipe.learning_rate * schedule(recipe, done)
+    while _share_done(recipe, step, steps, clock.seconds) < 1:
+        middle = _share_done(recipe, step + 0.5, steps, clock.seconds)  # so that no step has a rate of zero
+        rate = recipe.learning_rate * schedule(recipe, middle)
         row = {"step": step + 1, **_take_step(run, run.batches.rows(step), rate)}
         step += 1
         done = _share_done(recipe, step, steps, clock.seconds)
@@ -230,7 +234,7 @@ class _Clock:
         return time.monotonic() - self._start
 
 
-def _share_done(recipe: Recipe, step: int, steps: int, seconds: float) -> float:
+def _share_done(recipe: Recipe, step: float, steps: int, seconds: float) -> float:
     """How much of the run lies behind, by steps or by the clock, whichever ends it first."""
     by_steps = step / steps if steps else 1.0
     by_clock = seconds / (60 * recipe.max_minutes) if recipe.max_minutes else 0.0

@@ -101,11 +101,9 @@ def split_segments(trie: Trie) -> list[Segment]:
         for index, parent in enumerate(trie.parents)
         if parent == NO_PARENT or parent != index - 1 or children[parent] > 1
     ]
-    ends = [*starts[1:], len(trie.tokens)]
-    return [
-        Segment(start, end, stop)
-        for start, end, stop in zip(starts, ends, _subtree_ends(trie, starts), strict=True)
-    ]
+    ends = [*starts, len(trie.tokens)][1:]
+    stops = _subtree_ends(trie, starts)
+    return [Segment(*bounds) for bounds in zip(starts, ends, stops, strict=True)]
 
 
 def _subtree_ends(trie: Trie, starts: Sequence[int]) -> list[int]:

@@ -45,13 +45,13 @@ NESTED = {"Python": ("array", "tuple"), "Java": ("Array", "ArrayList"), "JavaScr
 class Parameter(NamedTuple):
     """A parameter that the function's description and the key both know.
 
-    `kind` and `item_kind` are types by the description's names, `type` and `item_type` Python's. `key_type` is
-    that of the first alternative other than "", None where there is none.
+    `kind` and `item_kind` are types by the description's names, `python_type` and `item_type` Python's;
+    `key_type` is that of the first alternative other than "", None where there is none.
     """
 
     language: str
     kind: str
-    type: type
+    python_type: type
     item_kind: str | None
     item_type: type | None
     key_type: type | None
@@ -72,6 +72,7 @@ def expect(function: Mapping[str, Any], alternatives: Mapping[str, list[Any]], l
 
     Raises:
         KeyError: the description lacks something, or has a type that its language does not.
+        ValueError: alternatives that no value of their type can be compared with.
     """
     schema = function["parameters"]
     properties = schema["properties"]
@@ -80,8 +81,11 @@ def expect(function: Mapping[str, Any], alternatives: Mapping[str, list[Any]], l
         for name, allowed in alternatives.items()
         if name in properties
     }
+    for name, parameter in parameters.items():
+        if not _is_sound(parameter):
+            raise ValueError(f"alternatives of `{name}`: {parameter.alternatives}")
     mandatory = [name for name, allowed in alternatives.items() if "" not in allowed]
-    return Expected(function["name"], parameters, schema["required"], mandatory)
+    return Expected(function["name"], parameters, schema.get("required", ()), mandatory)
 
 
 def _parameter(schema: Mapping[str, Any], alternatives: list[Any], language: str) -> Parameter:
@@ -90,6 +94,26 @@ def _parameter(schema: Mapping[str, Any], alternatives: list[Any], language: str
     item_kind = schema["items"]["type"] if kind in NESTED[language] else None
     item_type = types[item_kind] if item_kind is not None else None
     return Parameter(language, kind, types[kind], item_kind, item_type, _key_type(alternatives), alternatives)
+
+
+def _is_sound(parameter: Parameter) -> bool:
+    """Whether alternatives are lists where lists are compared, and dicts of lists where dicts are.
+
+    A text may stand for the list of its characters: the board's key has one such slip.
+    """
+    compared = parameter.alternatives
+    if not isinstance(compared, list):
+        return False
+    if parameter.key_type is not parameter.python_type:
+        return True
+    if parameter.python_type is list:
+        if not all(isinstance(allowed, list | str) for allowed in compared):
+            return False
+        compared = [item for allowed in compared for item in allowed]
+    if dict not in (parameter.python_type, parameter.item_type):
+        return True
+    dicts = [item for item in compared if isinstance(item, dict)]
+    return all(isinstance(choices, list | str) for item in dicts for choices in item.values())
 
 
 def _key_type(alternatives: Sequence[Any]) -> type | None:
@@ -181,11 +205,12 @@ def _convert(wanted: Parameter, value: Any) -> Any:
 
 
 def _check_type(wanted: Parameter, value: Any) -> Fault:
-    if type(value) is not wanted.type:
-        return None if type(value) is wanted.key_type else "type_error:simple"
+    found = type(value)
+    if found is not wanted.python_type:
+        return None if found is wanted.key_type else "type_error:simple"
     if wanted.item_type is None or any(_items_fit(wanted, value, allowed) for allowed in wanted.alternatives):
         return None
-    return "type_error:nested" if wanted.key_type is wanted.type else "type_error:simple"
+    return "type_error:nested" if wanted.key_type is wanted.python_type else "type_error:simple"
 
 
 def _items_fit(wanted: Parameter, value: Sequence[Any], allowed: Any) -> bool:
@@ -197,15 +222,15 @@ def _items_fit(wanted: Parameter, value: Sequence[Any], allowed: Any) -> bool:
 
 def _compare(wanted: Parameter, value: Any) -> Fault:
     alternatives = wanted.alternatives
-    if wanted.key_type is wanted.type or wanted.key_type is None:
-        if wanted.type is str:
+    if wanted.key_type is wanted.python_type or wanted.key_type is None:
+        if wanted.python_type is str:
             keys = [standardize(allowed) for allowed in alternatives if type(allowed) is str]
             return None if standardize(value) in keys else "value_error:string"
-        if wanted.type is dict:
+        if wanted.python_type is dict:
             return _compare_dict(value, alternatives)
-        if wanted.type is list and wanted.item_type is dict:
+        if wanted.python_type is list and wanted.item_type is dict:
             return _compare_dicts(value, alternatives)
-        if wanted.type is list:
+        if wanted.python_type is list:
             lists = [_standardize_all(allowed) for allowed in alternatives]
             return None if _standardize_all(value) in lists else "value_error:list/tuple"
     return None if value in alternatives else "value_error:others"

@@ -4,8 +4,8 @@
 
 It reads Python's grammar and is stricter than people expect in some places (a language after a fence, prose,
 `[]` are errors), laxer in others: names are their own text, positional arguments are dropped, `+`, `~` and
-`not` negate like `-`. The official decoder evaluates binary operations with `eval`; here literals are folded and
-anything else in them is an error.
+`not` negate like `-`. The official decoder evaluates binary operations with `eval`; here those on literals are
+carried out, and any other is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from typing import Any
 
 
 class DecodeError(ValueError):
-    """Text that holds no calls; `kind` is one of syntax, not_calls, bad_value, needs_eval, too_deep."""
+    """Text that holds no calls; `kind` is one of syntax, not_calls, bad_value, too_deep, and needs_eval (an
+    operation that only running it could carry out, or one that is too large).
+    """
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -91,8 +93,10 @@ def _value(node: ast.expr | None) -> Any:
             return tuple(_value(item) for item in items)
         case ast.Dict(keys=keys, values=values):
             return _dict([(_value(key), _value(value)) for key, value in zip(keys, values, strict=True)])
-        case ast.Call(keywords=[]) | ast.Subscript():
+        case ast.Call(keywords=[]):
             return ast.unparse(node)
+        case ast.Subscript(value=value, slice=index):
+            return f"{ast.unparse(value)}[{ast.unparse(index)}]"
         case ast.Call():
             return _call(node)
         case ast.BinOp():
@@ -112,6 +116,8 @@ def _dict(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 MAX_SIZE = 10_000
 """Bits of an integer, items of a sequence, beyond which an operation is not carried out."""
+
+_SEQUENCES = (str, bytes, list, tuple)
 
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: operator.pos,
@@ -165,17 +171,15 @@ def _apply(function: Callable[..., Any], *operands: Any) -> Any:
         raise DecodeError("bad_value") from None
 
 
-def _size_after(op: type[ast.operator], left: Any, right: Any) -> float:
+def _size_after(op: type[ast.operator], left: Any, right: Any) -> int:
     """An upper bound of the size of the result, before it takes any time or memory."""
     if op is ast.Pow and isinstance(left, int) and isinstance(right, int):
         return _size(left) * abs(right)
     if op is ast.LShift and isinstance(right, int):
         return _size(left) + max(right, 0)
-    if op is ast.Mult and isinstance(left, int) and isinstance(right, int):
-        return _size(left) + _size(right)
-    if op is ast.Mult and isinstance(left, int):
+    if op is ast.Mult and isinstance(left, int) and isinstance(right, _SEQUENCES):
         return max(left, 0) * _size(right)
-    if op is ast.Mult and isinstance(right, int):
+    if op is ast.Mult and isinstance(left, _SEQUENCES) and isinstance(right, int):
         return _size(left) * max(right, 0)
     return _size(left) + _size(right)
 
@@ -183,7 +187,9 @@ def _size_after(op: type[ast.operator], left: Any, right: Any) -> float:
 def _size(value: Any) -> int:
     if isinstance(value, int):
         return value.bit_length()
-    return len(value) if isinstance(value, str | bytes | list | tuple) else 1
+    if isinstance(value, list | tuple):
+        return len(value) + sum(map(_size, value))
+    return len(value) if isinstance(value, str | bytes) else 1
 
 
 def _pads(template: Any) -> bool:
@@ -191,3 +197,50 @@ def _pads(template: Any) -> bool:
     return isinstance(template, bytes) or (
         isinstance(template, str) and re.search(r"%[^a-zA-Z%]*[\d*]", template) is not None
     )
+
+
+# ── calls as JSON ─────────────────────────────────────────────────────────────────────────────────
+
+MAX_BITS = 8192
+"""Of an integer that is written as a number: JSON readers refuse more than some thousand digits."""
+
+
+def pack(value: Any) -> Any:
+    """Decoded calls as plain JSON: a tuple becomes `{"__tuple__": […]}`, what JSON has no form for its text.
+
+    Raises:
+        RecursionError: nested too deep.
+    """
+    if isinstance(value, str):
+        return _printable(value)
+    if isinstance(value, dict):
+        keys = (_printable(key if isinstance(key, str) else repr(key)) for key in value)
+        return dict(zip(keys, map(pack, value.values()), strict=True))
+    if isinstance(value, list):
+        return [pack(item) for item in value]
+    if isinstance(value, tuple):
+        return {"__tuple__": [pack(item) for item in value]}
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return hex(value)
+    return value if value is None or isinstance(value, int | float) else repr(value)
+
+
+def _printable(text: str) -> str:
+    """Half a surrogate pair, which UTF-8 cannot hold, as its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def unpack(value: Any) -> Any:
+    """What was packed, with its tuples; None where it is nested too deep to be read."""
+    try:
+        return _unpack(value)
+    except RecursionError:
+        return None
+
+
+def _unpack(value: Any) -> Any:
+    if isinstance(value, dict):
+        if len(value) == 1 and isinstance(value.get("__tuple__"), list):
+            return tuple(_unpack(item) for item in value["__tuple__"])
+        return {key: _unpack(item) for key, item in value.items()}
+    return [_unpack(item) for item in value] if isinstance(value, list) else value

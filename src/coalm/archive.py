@@ -1,0 +1,170 @@
+"""Dialogues in a file, as they were when samples were made of them: `dialogues.parquet` of a mixture.
+
+    with Writer(folder) as archive:                what `coalm data build` does, a dialogue at a time
+        archive.add(dialogue)
+    for dialogue in read(folder): …                what `coalm data check` and `review` do
+
+Samples alone would not do: their text shows three rows of an observation, and none of the annotation. A row
+is a dialogue; its turns are JSON, and the tools and domains that dialogues share are stored once for all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from coalm.dialogue import Act, Dialogue, Domain, Slot, Tool, ToolCall, Turn
+from coalm.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+NAME = "dialogues.parquet"
+ROW_GROUP = 512
+Shared = tuple[Tool, ...] | tuple[Domain, ...]
+_COLUMNS = ("id", "source", "origin", "services", "tools", "domains", "turns")
+
+
+class Writer:
+    """Writes a folder's archive, in the order in which dialogues come; the file is there when all of it is."""
+
+    def __init__(self, folder: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / NAME
+        self._unfinished = folder / f".{NAME}.tmp"
+        services = pa.field("services", pa.list_(pa.string()))
+        self._schema = pa.schema([services if name == "services" else (name, pa.string()) for name in _COLUMNS])
+        self._file: pq.ParquetWriter = pq.ParquetWriter(
+            self._unfinished, self._schema, compression="zstd", use_dictionary=["source", "tools", "domains"]
+        )
+        self._rows: list[dict[str, Any]] = []
+        self._last: dict[str, tuple[Shared, str]] = {}  # what the last dialogue had, and as text
+
+    def add(self, dialogue: Dialogue) -> None:
+        turns = json.dumps([_turn_to_json(turn) for turn in dialogue.turns], ensure_ascii=False)
+        row = {name: getattr(dialogue, name) for name in ("id", "source", "origin", "services")}
+        shared = {name: self._write(name, getattr(dialogue, name)) for name in ("tools", "domains")}
+        self._rows.append({**row, **shared, "turns": turns})
+        if len(self._rows) == ROW_GROUP:
+            self._flush()
+
+    def _write(self, name: str, shared: Shared) -> str:
+        """As JSON, once for all dialogues that have the same."""
+        if name not in self._last or self._last[name][0] is not shared:
+            self._last[name] = (shared, json.dumps([asdict(item) for item in shared], ensure_ascii=False))
+        return self._last[name][1]
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._rows:
+            self._file.write_table(pa.Table.from_pylist(self._rows, self._schema))
+        self._rows.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._flush()
+        self._file.close()
+        if kind is None:
+            self._unfinished.replace(self._path)
+        else:
+            self._unfinished.unlink(missing_ok=True)
+
+
+def read(folder: Path, only: Collection[str] | None = None) -> Iterator[Dialogue]:
+    """The dialogues of a folder's archive in their order, a row group at a time; those with an id in `only`.
+
+    Raises:
+        DataError: there is no archive, or the file is not one.
+    """
+    for row in _read_rows(folder, list(_COLUMNS)):
+        if only is None or row["id"] in only:
+            yield _from_row(row)
+
+
+def read_ids(folder: Path) -> list[str]:
+    """The ids of all dialogues, without reading these.
+
+    Raises:
+        DataError: there is no archive, or the file is not one.
+    """
+    return [row["id"] for row in _read_rows(folder, ["id"])]
+
+
+def _read_rows(folder: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / NAME
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                yield from file.read_row_group(group, columns=columns).to_pylist()
+    except FileNotFoundError:
+        hint = "`coalm data build` writes it where a source makes CRA dialogues (sgd)"
+        raise DataError("no dialogues to look at", where=path, hint=hint) from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"not an archive of dialogues: {error}", where=path) from None
+
+
+def _from_row(row: Mapping[str, Any]) -> Dialogue:
+    """The dialogue of a row; tuples in its arguments and results have become lists."""
+    return Dialogue(
+        id=row["id"],
+        source=row["source"],
+        turns=tuple(_turn_from_json(turn) for turn in json.loads(row["turns"])),
+        tools=_read_tools(row["tools"]),
+        domains=_read_domains(row["domains"]),
+        services=tuple(row["services"]),
+        origin=row["origin"],
+    )
+
+
+@lru_cache(maxsize=64)
+def _read_tools(text: str) -> tuple[Tool, ...]:
+    return tuple(Tool(**row) for row in json.loads(text))
+
+
+@lru_cache(maxsize=64)
+def _read_domains(text: str) -> tuple[Domain, ...]:
+    return tuple(_domain(**row) for row in json.loads(text))
+
+
+def _domain(name: str, slots: list[dict[str, Any]], description: str) -> Domain:
+    found = (Slot(slot["name"], slot["description"], tuple(slot["values"])) for slot in slots)
+    return Domain(name, tuple(found), description)
+
+
+def _turn_to_json(turn: Turn) -> dict[str, Any]:
+    """What there is of a turn; fields that say nothing are left out."""
+    found = {field.name: getattr(turn, field.name) for field in fields(turn)}
+    found["calls"] = [{"name": call.name, "arguments": call.arguments} for call in turn.calls]
+    found["acts"] = [
+        {
+            name: value
+            for name in ("name", "slot", "values", "canonical_values", "service")
+            if (value := getattr(act, name))
+        }
+        for act in turn.acts
+    ]
+    return {name: value for name, value in found.items() if value or (name == "state" and value is not None)}
+
+
+def _turn_from_json(row: dict[str, Any]) -> Turn:
+    calls = tuple(ToolCall(call["name"], call["arguments"]) for call in row.pop("calls", ()))
+    acts = tuple(_act(**act) for act in row.pop("acts", ()))
+    results, intents = tuple(row.pop("results", ())), tuple(row.pop("intents", ()))
+    return Turn(**row, calls=calls, acts=acts, results=results, intents=intents)
+
+
+def _act(name: str, slot: str = "", values: Any = (), canonical_values: Any = (), service: str = "") -> Act:
+    return Act(name, slot, tuple(values), tuple(canonical_values), service)

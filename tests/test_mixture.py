@@ -1,0 +1,226 @@
+"""The mixture: every sample once, whole dialogues on one side, same seed same bytes, a true card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from coalm import mixture
+from coalm.cra.grounded import ground
+from coalm.dialogue import Dialogue, Request, Sample
+from coalm.errors import DataError, NotFound
+from coalm.families import coalm
+from coalm.mixture import Plan, build, is_held_out, read
+from coalm.sources import sgd, snips
+from coalm.tokens import Encoder
+
+FIXTURES = Path(__file__).parent / "fixtures"
+SAMPLES = {"snips": 10, "sgd": 27}
+FILES = ("train.parquet", "validation.parquet", "card.json", "card.md")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mixture")
+    build(FIXTURES, folder, validation=0.3, encoder=Encoder.load())
+    return folder
+
+
+@pytest.fixture
+def corpora(tmp_path: Path) -> Path:
+    shutil.copytree(FIXTURES, tmp_path / "corpora")
+    return tmp_path / "corpora"
+
+
+def everything(folder: Path) -> list[Sample]:
+    return [*read(folder, "train"), *read(folder, "validation")]
+
+
+def test_every_sample_is_there_once(built: Path) -> None:
+    samples = everything(built)
+    assert Counter(sample.source for sample in samples) == SAMPLES
+    assert len({(sample.source, sample.dialogue, sample.turn) for sample in samples}) == len(samples)
+    assert Counter(sample.task for sample in samples) == {"state": 10, "action": 8, "response": 19}
+    assert {sample.domain for sample in samples} == {"TOD", "CRA"}
+
+
+def test_dialogues_stand_whole_on_one_side(built: Path) -> None:
+    train = {sample.dialogue for sample in read(built, "train")}
+    validation = {sample.dialogue for sample in read(built, "validation")}
+    assert train
+    assert validation
+    assert not train & validation
+
+
+def test_equal_words_stay_together_in_every_source() -> None:
+    dialogue = next(sgd.load(FIXTURES))
+    for seed in range(30):
+        plan = Plan(seed=seed, validation=0.5)
+        assert is_held_out(dialogue, plan) == is_held_out(sgd.track(dialogue), plan)
+    sides = {is_held_out(dialogue, Plan(seed=seed, validation=0.5)) for seed in range(30)}
+    assert sides == {True, False}
+
+
+def test_shares_of_validation() -> None:
+    dialogues = list(snips.load(FIXTURES))
+    assert not any(is_held_out(dialogue, Plan(validation=0)) for dialogue in dialogues)
+    assert all(is_held_out(dialogue, Plan(validation=1 - 1e-12)) for dialogue in dialogues)
+
+
+def test_sources_are_interleaved(built: Path) -> None:
+    order = [sample.source for sample in read(built, "train")]
+    changes = sum(one != other for one, other in pairwise(order))
+    assert changes > len(set(order))
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        build(FIXTURES, tmp_path / name, validation=0.3, seed=7)
+    for file in FILES:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_another_seed_gives_another_order_and_other_thoughts(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        build(FIXTURES, tmp_path / str(seed), validation=0, seed=seed)
+    one, two = everything(tmp_path / "1"), everything(tmp_path / "2")
+    places = [[(sample.dialogue, sample.turn) for sample in samples] for samples in (one, two)]
+    assert places[0] != places[1]
+    assert sorted(places[0]) == sorted(places[1])
+    assert {sample.output for sample in one} != {sample.output for sample in two}
+
+
+def requests() -> Iterator[tuple[tuple[str, str, int], Request]]:
+    """What an evaluation would ask at every place that a sample stands for."""
+    for dialogue in [*snips.load(FIXTURES), *map(sgd.track, sgd.load(FIXTURES))]:
+        for index, turn in enumerate(dialogue.turns):
+            if turn.role == "user":
+                request = Request("state", dialogue.turns[: index + 1], domains=dialogue.domains)
+                yield (dialogue.source, dialogue.id, index), request
+    for dialogue in map(ground, sgd.load(FIXTURES)):
+        for index, turn in enumerate(dialogue.turns):
+            if turn.role == "assistant":
+                request = Request("act", dialogue.turns[:index], dialogue.tools)
+                yield (dialogue.source, dialogue.id, index), request
+
+
+def test_training_and_evaluation_see_the_same_bytes(tmp_path: Path) -> None:
+    build(FIXTURES, tmp_path, sources=["snips", "sgd", "sgd-dst"], validation=0.2)
+    samples = {(sample.source, sample.dialogue, sample.turn): sample for sample in everything(tmp_path)}
+    asked = dict(requests())
+    assert set(asked) == set(samples)
+    for place, request in asked.items():
+        prompt = coalm.render(request)
+        assert prompt == samples[place].as_prompt()
+        assert prompt.messages[0][1].encode() == samples[place].prompt.encode()
+
+
+def test_what_is_learned_reads_back_as_the_annotation(tmp_path: Path) -> None:
+    build(FIXTURES, tmp_path, validation=0)
+    dialogues: dict[str, Dialogue] = {dialogue.id: dialogue for dialogue in sgd.load(FIXTURES)}
+    for sample in read(tmp_path, source="sgd"):
+        turn = dialogues[sample.dialogue].turns[sample.turn]
+        reply = coalm.read(sample.output, Request("act", ()))
+        assert reply.error is None
+        assert (reply.calls, reply.response) == (turn.calls, turn.text)
+        assert reply.thought
+
+
+def test_paper_layout_has_the_thought_in_the_input(tmp_path: Path) -> None:
+    build(FIXTURES, tmp_path, layout="paper", validation=0)
+    for sample in read(tmp_path, source="sgd"):
+        assert "\nThought: " in sample.input
+        assert sample.output.startswith("Action: " if sample.task == "action" else "System: ")
+
+
+def test_tokens_are_counted_per_sample(built: Path) -> None:
+    encoder = Encoder.load()
+    tokens = pq.read_table(built / "train.parquet")["tokens"].to_pylist()
+    assert tokens == [sum(map(len, encoder.sample(sample))) for sample in read(built, "train")]
+
+
+def test_the_card_counts_what_is_there(built: Path) -> None:
+    card = json.loads((built / "card.json").read_text(encoding="utf-8"))
+    for split in ("train", "validation"):
+        counts = Counter(sample.source for sample in read(built, split))
+        assert card["samples"][split] == counts.total() == mixture.count(built, split)
+        for name, source in card["sources"].items():
+            assert source["samples"][split] == counts[name]
+    tokens = sum(
+        sum(pq.read_table(built / f"{split}.parquet")["tokens"].to_pylist()) for split in mixture.SPLITS
+    )
+    assert card["tokens"] == tokens == sum(source["tokens"] for source in card["sources"].values())
+    assert card["sources"]["sgd"]["tasks"] == {"action": 8, "response": 19}
+    assert card["sources"]["sgd"]["dialogues"]["train"] + card["sources"]["sgd"]["dialogues"]["validation"] == 3
+    skeletons: Counter[str] = Counter()
+    for dialogue in sgd.load(FIXTURES):
+        ground(dialogue, 0, skeletons)
+    assert card["thought_skeletons"] == len(skeletons)
+
+
+def test_the_card_stands_beside_the_paper(built: Path) -> None:
+    text = (built / "card.md").read_text(encoding="utf-8")
+    assert text.startswith("---\npretty_name: CoALM-IT\n")
+    assert "license: [cc-by-sa-4.0, cc0-1.0]" in text
+    assert "| TOD | SNIPS | state tracking, single turn | 10 | 13,028 |" in text
+    assert "| CRA | SGD | ReAct with API calls, multi-turn | 27 | 82,236 |" in text
+    assert "59,704,782" in text
+
+
+def test_the_run_is_described(built: Path) -> None:
+    run: dict[str, Any] = json.loads((built / "run.json").read_text(encoding="utf-8"))
+    assert run["command"] == "data build"
+    assert run["arguments"]["sources"] == ["snips", "sgd"]
+    assert set(run["inputs"]) == {"snips", "sgd"}
+    assert len(run["inputs"]["sgd"]["sha256"]) == 64
+
+
+def test_what_is_there_is_taken_and_what_is_named_must_be(corpora: Path, tmp_path: Path) -> None:
+    shutil.rmtree(corpora / "sgd")
+    card = build(corpora, tmp_path / "out", validation=0)
+    assert list(card["sources"]) == ["snips"]
+    with pytest.raises(NotFound, match="dstc8"):
+        build(corpora, tmp_path / "out", sources=["snips", "sgd"])
+    with pytest.raises(NotFound, match="none of the corpora is here"):
+        build(tmp_path / "out", tmp_path / "other")
+
+
+def test_settings_that_are_wrong_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="did you mean `snips`"):
+        build(FIXTURES, tmp_path, sources=["snip"])
+    with pytest.raises(DataError, match="share of the dialogues"):
+        build(FIXTURES, tmp_path, validation=1)
+
+
+def test_a_broken_corpus_leaves_nothing_half_done(corpora: Path, tmp_path: Path) -> None:
+    build(corpora, tmp_path / "out", validation=0)
+    before = {file: (tmp_path / "out" / file).read_bytes() for file in FILES}
+    (corpora / "sgd" / "train" / "dialogues_002.json").write_text('[{"turns": 3}')
+    with pytest.raises(DataError, match=r"dialogues_002\.json:1: not valid JSON"):
+        build(corpora, tmp_path / "out", seed=1)
+    assert {file: (tmp_path / "out" / file).read_bytes() for file in FILES} == before
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*FILES, "run.json"}
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    build(FIXTURES, tmp_path, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (sum(SAMPLES.values()), None)
+
+
+def test_reading_what_is_no_mixture(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such mixture"):
+        list(read(tmp_path))
+    with pytest.raises(DataError, match="did you mean `validation`"):
+        read(tmp_path, "valid")
+    (tmp_path / "train.parquet").write_text("junk")
+    with pytest.raises(DataError, match="not a mixture of ours"):
+        list(read(tmp_path))

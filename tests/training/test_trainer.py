@@ -1,0 +1,363 @@
+"""The whole loop on a few samples: learning, accounting, budgets, and going on after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from coalm.errors import DataError, ModelError, RecipeError
+from coalm.models import Job, open_model
+from coalm.tokens import Encoder
+from coalm.training.base import context_length
+from coalm.training.recipe import Lora, Recipe, Scratch, load_recipe
+from coalm.training.trainer import schedule, train
+
+from .made import samples, tiny_model, write_mixture
+
+SHAPE = Scratch(
+    hidden_size=32, intermediate_size=64, layers=2, heads=2, kv_heads=1, context=1024, vocabulary=600
+)
+RECIPE = Recipe(
+    scratch=SHAPE,
+    learning_rate=1e-2,
+    epochs=100,
+    max_steps=6,
+    batch=6,
+    dtype="float32",
+    eval_every=3,
+    save_every=2,
+)
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_mixture(tmp_path_factory.mktemp("mixture"), samples(5, 10), samples(1, 4, start=100))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, mixture: Path) -> Path:
+    """A random base model with its tokenizer, as a folder."""
+    return train(replace(RECIPE, max_steps=0), mixture, tmp_path_factory.mktemp("base"))
+
+
+def metrics(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def facts(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / "run.json").read_text())
+    return content
+
+
+def final_weights(out: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(next((out / "model").glob("*.safetensors")))
+
+
+def assert_equal_weights(one: Path, other: Path) -> None:
+    mine, theirs = final_weights(one), final_weights(other)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+# ── learning ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_model_from_scratch_learns_and_can_be_opened(tmp_path: Path, mixture: Path) -> None:
+    recipe = replace(RECIPE, max_steps=60, batch=10, eval_every=60)
+    model = train(recipe, mixture, tmp_path)
+    rows = metrics(tmp_path)
+    assert model == tmp_path / "model"
+    assert rows[-1]["eval_loss"] < 0.5 * rows[0]["eval_loss"]
+    opened = open_model(f"hf:{model}")
+    sample = samples(0, 1, start=100)[0]
+    [(_, completion)] = opened.complete([Job("a", 0, sample.as_prompt(), max_tokens=16)])
+    assert completion.text.startswith('System: {"domain": "')
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_lora_adapts_a_model_in_a_folder(tmp_path: Path, mixture: Path, base: Path, kind: str) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    folder = tmp_path / "base"
+    tiny_model(kind, len(tokenizer), initializer_range=0.05).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    recipe = replace(RECIPE, scratch=None, model=str(folder), method="lora", lora=Lora(rank=4), max_steps=12)
+    model = train(recipe, mixture, tmp_path / "run")
+    rows = metrics(tmp_path / "run")
+    assert rows[-1]["eval_loss"] < rows[0]["eval_loss"] - 0.1
+    assert set(final_weights(tmp_path / "run")) == {
+        f"base_model.model.model.layers.{layer}.{block}.{name}.lora_{part}.weight"
+        for layer in range(2)
+        for block, names in (("self_attn", "qkvo"), ("mlp", ("gate", "up", "down")))
+        for name in (f"{one}_proj" for one in names)
+        for part in "AB"
+    }
+    parameters = facts(tmp_path / "run")["parameters"]
+    assert 0 < parameters["learned"] < parameters["all"] / 4
+    assert list(open_model(f"hf:{model}").complete([Job("a", 0, samples(1, 0)[0].as_prompt(), max_tokens=2)]))
+
+
+def test_sharing_changes_what_is_computed_and_nothing_else(tmp_path: Path, mixture: Path) -> None:
+    for name, sharing, budget in (("on", True, 8192), ("off", False, 8192), ("small", True, 500)):
+        train(replace(RECIPE, sharing=sharing, pack_tokens=budget), mixture, tmp_path / name)
+    shared, plain, small = (metrics(tmp_path / name) for name in ("on", "off", "small"))
+    for one, other, third in zip(shared, plain, small, strict=True):
+        for key in ("samples", "targets", "plain_tokens", "lr"):
+            assert one.get(key) == other.get(key) == third.get(key)
+        for key in ("loss", "eval_loss"):
+            assert one.get(key) == pytest.approx(other.get(key), rel=1e-4)
+            assert one.get(key) == pytest.approx(third.get(key), rel=1e-4)
+    totals = [facts(tmp_path / name)["totals"] for name in ("on", "off", "small")]
+    assert totals[1]["computed_tokens"] == totals[1]["plain_tokens"]
+    assert totals[0]["computed_tokens"] * 3 < totals[0]["plain_tokens"]
+    assert totals[0]["computed_tokens"] < totals[2]["computed_tokens"] < totals[2]["plain_tokens"]
+
+
+# ── accounting ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_row_of_metrics_counts_its_own_step(tmp_path: Path, mixture: Path) -> None:
+    train(replace(RECIPE, epochs=1, max_steps=None, batch=8), mixture, tmp_path)
+    first, *steps = metrics(tmp_path)
+    assert (first["step"], first["loss"]) == (0, None)
+    assert [row["step"] for row in steps] == [1, 2, 3, 4]
+    assert [row["samples"] for row in steps] == [8, 8, 8, 6]
+    assert [row["step"] for row in [first, *steps] if "eval_loss" in row] == [0, 3, 4]
+    encoder = Encoder.load(tmp_path / "model")
+    tokens = [encoder.sample(sample) for sample in samples(5, 10)]
+    totals = facts(tmp_path)["totals"]
+    assert totals["samples"] == 30
+    assert totals["targets"] == sum(len(output) for _, output in tokens)
+    assert totals["plain_tokens"] == sum(len(prompt) + len(output) - 1 for prompt, output in tokens)
+    for name, total in totals.items():
+        assert sum(row[name] for row in steps) == total
+
+
+def test_a_run_explains_itself(tmp_path: Path, mixture: Path) -> None:
+    train(RECIPE, mixture, tmp_path)
+    content = facts(tmp_path)
+    assert content["command"] == "train"
+    assert content["arguments"]["recipe"]["batch"] == 6
+    assert content["attention"] == "segments"
+    assert content["steps"] == 6
+    assert set(content["data_sha256"]) == {"train", "validation"}
+    assert load_recipe(tmp_path / "recipe.yaml") == RECIPE
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("checkpoints", "data.json", "metrics.jsonl", "model", "recipe.yaml", "run.json")
+    ]
+
+
+def test_without_validation_samples_there_is_no_evaluation(tmp_path: Path) -> None:
+    folder = write_mixture(tmp_path / "mixture", samples(2, 2))
+    train(RECIPE, folder, tmp_path / "run")
+    assert not any("eval_loss" in row for row in metrics(tmp_path / "run"))
+
+
+# ── schedule and budgets ──────────────────────────────────────────────────────────────────────────
+
+
+def test_schedules() -> None:
+    def rates(name: str) -> list[float]:
+        recipe = replace(RECIPE, schedule=name, warmup_ratio=0.2)  # type: ignore[arg-type]
+        return [round(schedule(recipe, done), 3) for done in (0.0, 0.1, 0.2, 0.6, 1.0)]
+
+    assert rates("linear") == [0.0, 0.5, 1.0, 0.5, 0.0]
+    assert rates("cosine") == [0.0, 0.5, 1.0, 0.5, 0.0]
+    assert rates("constant") == [0.0, 0.5, 1.0, 1.0, 1.0]
+
+
+def test_no_step_is_wasted_on_a_rate_of_zero(tmp_path: Path, mixture: Path) -> None:
+    train(RECIPE, mixture, tmp_path)
+    rates = [row["lr"] for row in metrics(tmp_path)[1:]]
+    assert all(0 < rate <= RECIPE.learning_rate for rate in rates)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+
+
+def test_a_budget_of_minutes_ends_the_run_and_bends_the_schedule(tmp_path: Path, mixture: Path) -> None:
+    started = time.monotonic()
+    train(replace(RECIPE, max_steps=None, max_minutes=0.05, epochs=10_000), mixture, tmp_path)
+    rows = metrics(tmp_path)
+    assert 3 <= facts(tmp_path)["training_seconds"] < 3 + max(row.get("seconds", 0) for row in rows) + 5
+    assert time.monotonic() - started < 60
+    assert rows[-1]["lr"] < 0.5 * RECIPE.learning_rate
+    assert "eval_loss" in rows[-1]
+
+
+# ── going on ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class StoppedError(Exception):
+    pass
+
+
+def stop_after(step: int) -> Any:
+    """A progress display that ends the run when that step has been recorded."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def show() -> Any:
+        def watch(done: float, row: dict[str, Any]) -> None:
+            if row["step"] == step:
+                raise StoppedError
+
+        yield watch
+
+    return show
+
+
+@pytest.mark.parametrize("stops", [[1], [4], [3, 5, 6]])
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_stopped_run_goes_on_bit_by_bit(
+    tmp_path: Path, mixture: Path, base: Path, stops: list[int], method: str
+) -> None:
+    recipe = RECIPE
+    if method == "lora":
+        recipe = replace(RECIPE, scratch=None, model=str(base), method="lora", lora=Lora(rank=4, dropout=0.2))
+    train(recipe, mixture, tmp_path / "whole")
+    for stop in stops:
+        with pytest.raises(StoppedError):
+            train(recipe, mixture, tmp_path / "broken", resume=True, progress=stop_after(stop))
+    train(recipe, mixture, tmp_path / "broken", resume=True)
+    assert_equal_weights(tmp_path / "whole", tmp_path / "broken")
+    timeless = [
+        [{key: value for key, value in row.items() if "seconds" not in key} for row in metrics(tmp_path / name)]
+        for name in ("whole", "broken")
+    ]
+    assert timeless[0] == timeless[1]
+    assert facts(tmp_path / "whole")["totals"] == facts(tmp_path / "broken")["totals"]
+
+
+def run_in_child(mixture: Path, out: Path, recipe: Path) -> subprocess.Popen[bytes]:
+    program = (
+        "import sys; from pathlib import Path; from coalm.training.recipe import load_recipe;"
+        "from coalm.training.trainer import train;"
+        "train(load_recipe(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), resume=True)"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program, str(recipe), str(mixture), str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_a_killed_run_goes_on_bit_by_bit(tmp_path: Path, mixture: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(replace(RECIPE, max_steps=60, save_every=1, eval_every=1000).to_yaml())
+    whole = run_in_child(mixture, tmp_path / "whole", recipe)
+    draw = random.Random(time.time_ns())
+    for wanted in (5, 20):
+        child = run_in_child(mixture, tmp_path / "broken", recipe)
+        while latest(tmp_path / "broken") < wanted:
+            assert child.poll() is None
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.1))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert not (tmp_path / "broken" / "run.json").exists()
+    assert run_in_child(mixture, tmp_path / "broken", recipe).wait() == 0
+    assert whole.wait() == 0
+    assert_equal_weights(tmp_path / "whole", tmp_path / "broken")
+    assert [row["step"] for row in metrics(tmp_path / "broken")] == list(range(61))
+
+
+def latest(out: Path) -> int:
+    return max((int(path.name[5:]) for path in (out / "checkpoints").glob("step-*")), default=0)
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path, mixture: Path) -> None:
+    train(RECIPE, mixture, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert train(RECIPE, mixture, tmp_path, resume=True) == tmp_path / "model"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_runs_are_not_mixed(tmp_path: Path, mixture: Path) -> None:
+    train(replace(RECIPE, max_steps=0), mixture, tmp_path)
+    with pytest.raises(DataError, match="holds a run already"):
+        train(RECIPE, mixture, tmp_path)
+    with pytest.raises(DataError, match="holds a run of another recipe"):
+        train(RECIPE, mixture, tmp_path, resume=True)
+    other = write_mixture(tmp_path / "other", samples(1, 1))
+    with pytest.raises(DataError, match="holds a run on other data"):
+        train(replace(RECIPE, max_steps=0), other, tmp_path, resume=True)
+
+
+# ── faults ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_samples_longer_than_the_context(
+    tmp_path: Path, mixture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = replace(RECIPE, scratch=replace(SHAPE, context=300), max_steps=1)
+    with pytest.raises(DataError, match=r"\d+ samples are longer than the 300 tokens"):
+        train(recipe, mixture, tmp_path / "error")
+    train(replace(recipe, too_long="drop"), mixture, tmp_path / "drop")
+    dropped = facts(tmp_path / "drop")["store"]["dropped"]
+    assert 0 < dropped < 30
+    assert f"train: left out {dropped} samples longer than 300 tokens" in capsys.readouterr().err
+
+
+def test_no_mixture(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train\.parquet"):
+        train(RECIPE, tmp_path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_model(tmp_path: Path, mixture: Path) -> None:
+    with pytest.raises(ModelError, match="nowhere"):
+        train(replace(RECIPE, scratch=None, model=str(tmp_path / "nowhere")), mixture, tmp_path / "run")
+
+
+def test_no_place_for_adapters(tmp_path: Path, mixture: Path, base: Path) -> None:
+    recipe = replace(RECIPE, scratch=None, model=str(base), method="lora", lora=Lora(targets=("nothing",)))
+    with pytest.raises(ModelError, match="no place for adapters"):
+        train(recipe, mixture, tmp_path / "run")
+
+
+def test_a_recipe_is_checked_before_anything_else() -> None:
+    with pytest.raises(RecipeError):
+        load_recipe("tiny", ["batch=none"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "context"),
+    [
+        ("llama", {}, 2048),
+        ("mistral", {"sliding_window": 64}, 64),
+        ("mistral", {"sliding_window": None}, 2048),
+        ("qwen2", {"sliding_window": 64}, 2048),
+        ("qwen2", {"sliding_window": 64, "use_sliding_window": True}, 64),
+        ("mamba", {}, None),
+    ],
+)
+def test_a_sliding_window_narrows_what_can_be_seen(
+    kind: str, settings: dict[str, Any], context: int | None
+) -> None:
+    assert context_length(tiny_model(kind, **settings).config) == context
+
+
+def names(rows: Sequence[dict[str, Any]]) -> set[str]:
+    return set().union(*rows)
+
+
+def test_metrics_have_the_columns_that_the_report_reads(tmp_path: Path, mixture: Path) -> None:
+    train(RECIPE, mixture, tmp_path)
+    assert names(metrics(tmp_path)) == {
+        *("step", "loss", "lr", "samples", "targets", "plain_tokens", "computed_tokens", "seconds"),
+        *("eval_loss", "eval_seconds"),
+    }
