@@ -1,6 +1,6 @@
 """Train the tokenizer that ships with the package (`src/coalm/assets/tokenizer.json`).
 
-    coalm data build --corpora CORPORA --out runs/mixture --no-tokens
+    coalm data build --corpora CORPORA --sources snips,sgd --out runs/mixture --no-tokens
     python scripts/make_tokenizer.py runs/mixture --text seal_tools_as_xlam.json
 
 A byte-level BPE of 16,384 entries over the distinct lines of a mixture and of further text files. It is for

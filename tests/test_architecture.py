@@ -20,6 +20,7 @@ ALLOWED = {
     "tokens": set(),
     "models": {"tokens"},
     "progress": set(),
+    "archive": set(),
     "cra": {"sources", "archive", "models", "prompts"},
     "shuffle": set(),
     "mixture": {"sources", "families", "cra", "card", "shuffle", "tokens", "progress"},

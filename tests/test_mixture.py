@@ -30,7 +30,7 @@ FILES = ("train.parquet", "validation.parquet", "card.json", "card.md")
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mixture")
-    build(FIXTURES, folder, validation=0.3, encoder=Encoder.load())
+    build(FIXTURES, folder, Plan(validation=0.3), encoder=Encoder.load())
     return folder
 
 
@@ -83,14 +83,14 @@ def test_sources_are_interleaved(built: Path) -> None:
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        build(FIXTURES, tmp_path / name, validation=0.3, seed=7)
+        build(FIXTURES, tmp_path / name, Plan(validation=0.3, seed=7))
     for file in FILES:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
 def test_another_seed_gives_another_order_and_other_thoughts(tmp_path: Path) -> None:
     for seed in (1, 2):
-        build(FIXTURES, tmp_path / str(seed), validation=0, seed=seed)
+        build(FIXTURES, tmp_path / str(seed), Plan(validation=0, seed=seed))
     one, two = everything(tmp_path / "1"), everything(tmp_path / "2")
     places = [[(sample.dialogue, sample.turn) for sample in samples] for samples in (one, two)]
     assert places[0] != places[1]
@@ -113,7 +113,7 @@ def requests() -> Iterator[tuple[tuple[str, str, int], Request]]:
 
 
 def test_training_and_evaluation_see_the_same_bytes(tmp_path: Path) -> None:
-    build(FIXTURES, tmp_path, sources=["snips", "sgd", "sgd-dst"], validation=0.2)
+    build(FIXTURES, tmp_path, Plan(validation=0.2), sources=["snips", "sgd", "sgd-dst"])
     samples = {(sample.source, sample.dialogue, sample.turn): sample for sample in everything(tmp_path)}
     asked = dict(requests())
     assert set(asked) == set(samples)
@@ -124,7 +124,7 @@ def test_training_and_evaluation_see_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_what_is_learned_reads_back_as_the_annotation(tmp_path: Path) -> None:
-    build(FIXTURES, tmp_path, validation=0)
+    build(FIXTURES, tmp_path, Plan(validation=0))
     dialogues: dict[str, Dialogue] = {dialogue.id: dialogue for dialogue in sgd.load(FIXTURES)}
     for sample in read(tmp_path, source="sgd"):
         turn = dialogues[sample.dialogue].turns[sample.turn]
@@ -135,7 +135,7 @@ def test_what_is_learned_reads_back_as_the_annotation(tmp_path: Path) -> None:
 
 
 def test_paper_layout_has_the_thought_in_the_input(tmp_path: Path) -> None:
-    build(FIXTURES, tmp_path, layout="paper", validation=0)
+    build(FIXTURES, tmp_path, Plan(layout="paper", validation=0))
     for sample in read(tmp_path, source="sgd"):
         assert "\nThought: " in sample.input
         assert sample.output.startswith("Action: " if sample.task == "action" else "System: ")
@@ -173,6 +173,14 @@ def test_the_card_stands_beside_the_paper(built: Path) -> None:
     assert "| TOD | SNIPS | state tracking, single turn | 10 | 13,028 |" in text
     assert "| CRA | SGD | ReAct with API calls, multi-turn | 27 | 82,236 |" in text
     assert "59,704,782" in text
+    assert "every step of 3 dialogues" in text
+
+
+def test_without_an_encoder_no_tokens_are_claimed(tmp_path: Path) -> None:
+    card = build(FIXTURES, tmp_path, Plan(validation=0))
+    assert card["tokens"] is None
+    assert pq.read_table(tmp_path / "train.parquet")["tokens"].null_count == sum(SAMPLES.values())
+    assert "| 10 | 13,028 | – | 12,278,780 | – | 942.5 |" in (tmp_path / "card.md").read_text(encoding="utf-8")
 
 
 def test_the_run_is_described(built: Path) -> None:
@@ -185,7 +193,7 @@ def test_the_run_is_described(built: Path) -> None:
 
 def test_what_is_there_is_taken_and_what_is_named_must_be(corpora: Path, tmp_path: Path) -> None:
     shutil.rmtree(corpora / "sgd")
-    card = build(corpora, tmp_path / "out", validation=0)
+    card = build(corpora, tmp_path / "out", Plan(validation=0))
     assert list(card["sources"]) == ["snips"]
     with pytest.raises(NotFound, match="dstc8"):
         build(corpora, tmp_path / "out", sources=["snips", "sgd"])
@@ -197,15 +205,15 @@ def test_settings_that_are_wrong_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="did you mean `snips`"):
         build(FIXTURES, tmp_path, sources=["snip"])
     with pytest.raises(DataError, match="share of the dialogues"):
-        build(FIXTURES, tmp_path, validation=1)
+        build(FIXTURES, tmp_path, Plan(validation=1))
 
 
 def test_a_broken_corpus_leaves_nothing_half_done(corpora: Path, tmp_path: Path) -> None:
-    build(corpora, tmp_path / "out", validation=0)
+    build(corpora, tmp_path / "out", Plan(validation=0))
     before = {file: (tmp_path / "out" / file).read_bytes() for file in FILES}
     (corpora / "sgd" / "train" / "dialogues_002.json").write_text('[{"turns": 3}')
     with pytest.raises(DataError, match=r"dialogues_002\.json:1: not valid JSON"):
-        build(corpora, tmp_path / "out", seed=1)
+        build(corpora, tmp_path / "out", Plan(seed=1))
     assert {file: (tmp_path / "out" / file).read_bytes() for file in FILES} == before
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*FILES, "run.json"}
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from coalm.errors import DataError
-from coalm.mixture import build, read
+from coalm.mixture import Plan, build, read
 from coalm.show import show, split_tokens
 from coalm.tokens import Encoder
 
@@ -19,7 +19,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mixture")
-    build(FIXTURES, folder, validation=0)
+    build(FIXTURES, folder, Plan(validation=0))
     return folder
 
 

@@ -11,7 +11,10 @@ from coalm.dialogue import Sample
 
 
 class Corpus(NamedTuple):
-    """A corpus as the card names it; `paper_samples` and `paper_tokens` are Table 1's, put right."""
+    """A corpus as the card names it; `paper_samples` and `paper_tokens` are Table 1's, put right.
+
+    A `note` may hold `{dialogues}`, for their number.
+    """
 
     title: str
     domain: str
@@ -62,8 +65,9 @@ CORPORA = {
         "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue",
         82_236,
         59_704_782,
-        "A sample for every step: each call, and each answer. The paper does not say which steps its 82,236 "
-        "samples leave out. Thoughts are made from the corpus' annotation, not by a language model.",
+        "A sample for every step of {dialogues} dialogues (the full training split has 16,142): each call, "
+        "and each answer. The paper does not say which steps its 82,236 samples leave out. Thoughts are made "
+        "from the corpus' annotation, not by a language model.",
     ),
     "sgd-dst": Corpus(
         "SGD",
@@ -128,6 +132,7 @@ def _total(tally: Tally, split: str, name: str | None = None) -> int:
 def _describe_source(name: str, tally: Tally, counted: bool) -> dict[str, Any]:
     corpus = CORPORA[name]
     samples = {split: _total(tally, split, name) for split in ("train", "validation")}
+    dialogues = {split: len(tally.dialogues[name, split]) for split in ("train", "validation")}
     tokens = sum(n for (source, _), n in tally.tokens.items() if source == name)
     tasks: Counter[str] = Counter()
     for (source, _, task), n in tally.counts.items():
@@ -136,7 +141,7 @@ def _describe_source(name: str, tally: Tally, counted: bool) -> dict[str, Any]:
         "corpus": corpus.title,
         "domain": corpus.domain,
         "format": corpus.format,
-        "dialogues": {split: len(tally.dialogues[name, split]) for split in ("train", "validation")},
+        "dialogues": dialogues,
         "samples": samples,
         "tasks": {task: n for task, n in sorted(tasks.items()) if n},
         "tokens": tokens if counted else None,
@@ -145,7 +150,7 @@ def _describe_source(name: str, tally: Tally, counted: bool) -> dict[str, Any]:
         "paper": {"samples": corpus.paper_samples, "tokens": corpus.paper_tokens},
         "license": corpus.license,
         "origin": corpus.origin,
-        "note": corpus.note,
+        "note": corpus.note.format(dialogues=f"{sum(dialogues.values()):,}"),
     }
 
 

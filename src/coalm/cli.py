@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def data_build(args: argparse.Namespace) -> None:
-    from coalm.mixture import build
+    from coalm.mixture import Plan, build
     from coalm.progress import bar
     from coalm.tokens import Encoder
 
@@ -51,10 +51,8 @@ def data_build(args: argparse.Namespace) -> None:
         card = build(
             args.corpora,
             args.out,
+            Plan(args.layout, args.seed, args.validation),
             sources=args.sources,
-            layout=args.layout,
-            seed=args.seed,
-            validation=args.validation,
             encoder=encoder,
             progress=progress,
         )
@@ -91,7 +89,14 @@ def evaluate(args: argparse.Namespace) -> None:
     from coalm.evaluate import print_scores
 
     scores = run_evaluation(
-        args.model, args.bench, args.data, args.out, family_name=args.family, limit=args.limit
+        args.model,
+        args.bench,
+        args.data,
+        args.out,
+        family_name=args.family,
+        limit=args.limit,
+        max_tokens=args.max_tokens,
+        label=args.label,
     )
     print(json.dumps(scores, ensure_ascii=False)) if args.json else print_scores(scores)
 
@@ -199,6 +204,8 @@ def _add_eval(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for predictions, verdicts and scores")
     parser.add_argument("--family", default="coalm", help="prompt format and parser")
     parser.add_argument("--limit", type=int, help="only this many items of each benchmark")
+    parser.add_argument("--max-tokens", type=int, help="longest reply; default: the benchmark's own")
+    parser.add_argument("--label", help="what a report calls this run; default: the model's name")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
 
 

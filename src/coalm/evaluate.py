@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,20 @@ def evaluate(
     *,
     family_name: str = "coalm",
     limit: int | None = None,
+    max_tokens: int | None = None,
     **facts: Any,
 ) -> dict[str, dict[str, Any]]:
     """Predict and score each benchmark into `out/<name>/`; the content of each `scores.json`, by name.
 
-    The model is opened once, and only if something is left to be asked. `facts` go into `out/run.json`.
+    `limit` and `max_tokens` bound the items of a benchmark and the tokens of a reply (None: all, and the
+    benchmark's own bound). `facts` go into `out/run.json`: `demo`, and the `label` that a report shows.
 
     Raises:
         DataError: a benchmark's data is missing or broken.
         ModelError: the model cannot be opened, or its family cannot be asked for what a benchmark wants.
     """
     started = time.monotonic()
-    benchmarks = [benchmark(name) for name in names]
+    benchmarks = [replace(one, max_tokens=max_tokens or one.max_tokens) for one in map(benchmark, names)]
     system = family(family_name)
     tasks = [(one, draw(one.load(data), limit)) for one in benchmarks]
     model: Model = open_model(model_spec)
@@ -83,18 +86,42 @@ def score_predictions(
 
 
 def print_scores(scores: Mapping[str, Mapping[str, Any]]) -> None:
-    """A table of all metrics with their intervals, on standard output."""
+    """A table of what was measured, with intervals, on standard output."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("benchmark", "metric", "%", "95 % interval", "items")
     for name, content in scores.items():
-        for row, metric in enumerate(content["metrics"]):
-            interval = "" if metric["value"] is None else f"{metric['low']:.1f} to {metric['high']:.1f}"
-            value = "N/A" if metric["value"] is None else f"{metric['value']:.1f}"
-            first = row == 0
-            table.add_row(
-                name if first else "", metric["label"], value, interval, str(content["items"]) if first else ""
-            )
+        head = [name, str(content["items"])]
+        for metric in measured(content["metrics"]):
+            interval = f"{metric['low']:.1f} to {metric['high']:.1f}"
+            table.add_row(head[0], metric["label"], f"{metric['value']:.1f}", interval, head[1])
+            head = ["", ""]
+        table.add_section()
+    Console().print(table)
+
+
+def measured(metrics: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The metrics that have a value, less those that count what did not run as wrong."""
+    return [m for m in metrics if m["value"] is not None and not m["name"].endswith("_official")]
+
+
+def print_before_and_after(
+    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """A table of what was measured twice; a change beyond both intervals is marked."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("benchmark", "metric", "before", "after", "95 % interval", "")
+    for name, content in after.items():
+        old = {metric["name"]: metric for metric in measured(before[name]["metrics"])}
+        head = name
+        for new in measured(content["metrics"]):
+            was = old[new["name"]]
+            mark = "rose" if new["low"] > was["high"] else "fell" if new["high"] < was["low"] else ""
+            interval = f"{new['low']:.1f} to {new['high']:.1f}"
+            table.add_row(head, new["label"], f"{was['value']:.1f}", f"{new['value']:.1f}", interval, mark)
+            head = ""
         table.add_section()
     Console().print(table)

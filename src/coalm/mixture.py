@@ -35,7 +35,11 @@ SPLITS = ("train", "validation")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is decided for all dialogues: `validation` is the share of them that is held out."""
+    """What is decided for all dialogues: `validation` is the share of them that is held out.
+
+    `mask_copies` and `mask_share` are of Hammer's masking; `tracked` is the number of services that a prompt of
+    `sgd-dst` lists, those that the dialogue does not speak of included.
+    """
 
     layout: Layout = "react"
     seed: int = 0
@@ -43,6 +47,7 @@ class Plan:
     sgd_splits: tuple[str, ...] = ("train",)
     mask_copies: int = masking.COPIES
     mask_share: float = masking.SHARE
+    tracked: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def _state(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[
 
 
 def _tracked(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
-    return state_samples(sgd.track(dialogue, plan.seed))
+    return state_samples(sgd.track(dialogue, plan.seed, plan.tracked))
 
 
 def _grounded(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
@@ -105,14 +110,9 @@ SOURCES = {
 def build(
     corpora: Path,
     out: Path,
+    plan: Plan | None = None,
     *,
     sources: Sequence[str] | None = None,
-    layout: Layout = "react",
-    seed: int = 0,
-    validation: float = 0.01,
-    sgd_splits: Sequence[str] = ("train",),
-    mask_copies: int = masking.COPIES,
-    mask_share: float = masking.SHARE,
     encoder: Encoder | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -127,9 +127,9 @@ def build(
     from coalm.shuffle import Shuffle
 
     started = time.monotonic()
-    if not 0 <= validation < 1:
-        raise DataError(f"validation is a share of the dialogues, from 0 to below 1, not {validation}")
-    plan = Plan(layout, seed, validation, tuple(sgd_splits), mask_copies, mask_share)
+    plan = plan or Plan()
+    if not 0 <= plan.validation < 1:
+        raise DataError(f"validation is a share of the dialogues, from 0 to below 1, not {plan.validation}")
     trees = _find(corpora, sources)
     tally = Tally()
     with Shuffle(out / "train.parquet") as train, Shuffle(out / "validation.parquet") as held_out:

@@ -194,6 +194,12 @@ def test_a_changed_annotation_changes_the_thought(dialogues: list[Dialogue]) -> 
     assert not says(thought, "failure_empty")
 
 
+def test_the_goal_is_that_of_the_service_that_is_meant(dialogues: list[Dialogue]) -> None:
+    """Two services have an intent `FindCafe`; the one that is active has the word."""
+    assert "look for a café in a town" in ground(dialogues[0]).turns[1].thought
+    assert "find a café that is known for a drink" in ground(dialogues[2]).turns[1].thought
+
+
 def test_a_failure_without_a_reason_in_the_results(dialogues: list[Dialogue]) -> None:
     turns = list(dialogues[0].turns)
     index = next(i for i, turn in enumerate(turns) if any(act.name == "NOTIFY_SUCCESS" for act in turn.acts))

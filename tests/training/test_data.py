@@ -86,7 +86,7 @@ def test_samples_that_are_too_long_are_an_error_that_counts_and_names_them(tmp_p
     with pytest.raises(DataError) as caught:
         write(tmp_path, [SAMPLE, *long], limit=20)
     assert "5 samples are longer than the 20 tokens" in str(caught.value)
-    assert "snips d1 turn 2 (34 tokens) and 2 more" in str(caught.value)
+    assert "snips d1 turn 2 (32 tokens) and 2 more" in str(caught.value)
     assert "too_long=drop" in str(caught.value)
 
 

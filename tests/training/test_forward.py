@@ -44,8 +44,9 @@ def plain_gradient(model: Any, rows: Sequence[Row]) -> tuple[float, torch.Tensor
     total = 0.0
     for row in rows:
         ids = torch.tensor([row.tokens])
-        logits = model(input_ids=ids).logits[0, row.prompt_length - 1 : -1]
-        loss = torch.nn.functional.cross_entropy(logits, ids[0, row.prompt_length :], reduction="sum")
+        wanted = ids[0, row.prompt_length :]
+        logits = model(input_ids=ids, logits_to_keep=len(wanted) + 1).logits[0, :-1]
+        loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
         loss.backward()
         total += loss.item()
     return total, gradient(model)

@@ -1,8 +1,8 @@
 """Runs episodes against a model, and scores what came of them.
 
-Hundreds of episodes are open at once; all that they ask is handed to the model together, which batches it as
-it likes. Every finished episode is one line appended to `predictions.jsonl`; a run that was killed goes on where
-it was, and one that has finished costs nothing to repeat.
+Hundreds of episodes are open at once; all that they ask is handed to the model together, which batches it
+as it likes. Every finished episode is one line appended to `predictions.jsonl`; a run that was killed goes on
+where it was, and one that has finished costs nothing to repeat.
 """
 
 from __future__ import annotations

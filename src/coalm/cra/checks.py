@@ -51,8 +51,8 @@ def check_corpus(
 ) -> dict[str, Any]:
     """Check all dialogues; every finding is a line of `out/findings.jsonl`.
 
-    Returns the rates (`rates.summarize`) with the number of calls, and of findings by question and rule; they are
-    in `out/summary.json` too. `progress` is told (dialogues so far, None).
+    Returns the rates (`rates.summarize`) with the number of calls, and of findings by question and rule, which
+    are in `out/summary.json` too. `progress` is told (dialogues so far, None).
     """
     (out / "findings.jsonl").unlink(missing_ok=True)
     judgements: list[Judgement] = []

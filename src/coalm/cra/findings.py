@@ -21,8 +21,8 @@ QUESTIONS: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault, and the `rule` that it breaks. `start` and `end` are characters of the turn's `part`: its thought,
-    its text, or its action as `write_action` writes it.
+    """A fault, and the `rule` that it breaks. `start` and `end` are characters of the turn's `part`: its
+    thought, its text, or its action as `write_action` writes it.
     """
 
     kind: Kind

@@ -1,11 +1,11 @@
 """The grounded engine: thoughts and observations from a dialogue's own annotation.
 
-    user        I'd like seafood in Palo Alto.                    INFORM(cuisine), INFORM(city), INFORM_INTENT
-    thought 1   The user wants to find a restaurant and gives seafood as the cuisine and …
-    action      FindRestaurants(city='Palo Alto', cuisine='Seafood')              service_call
-    observation [{"restaurant_name": "Odori", …}, …] and 2 more results           service_results
-    thought 2   4 results came back. The first is Odori (city: Palo Alto), so …   OFFER, INFORM_COUNT
-    system      I found 4 restaurants. Odori is …                                 true utterance
+    user        Somewhere in Arlen for tea, please.               INFORM(city), INFORM(kind), INFORM_INTENT
+    thought 1   The user wants to find a café and gives Arlen as the city and tearoom as the kind. …
+    action      FindCafe(city='Arlen', kind='tearoom')                            service_call
+    observation [{"cafe_name": "Blue Spoon", …}, …] and 2 more results            service_results
+    thought 2   5 results came back. The first is Blue Spoon (city: Arlen), so …  OFFER, INFORM_COUNT
+    system      There are five. Blue Spoon in Arlen is …                          true utterance
 
 Calls and answers are the corpus' own, byte for byte. A thought says what the annotated acts say: of the user
 before it, and of the step that it leads to. Nothing is drawn but the wording, by seed, dialogue and turn.
@@ -18,9 +18,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from coalm.cra import wording
+from coalm.cra.annotation import (
+    describe,
+    first_act,
+    main_of,
+    names_offered,
+    pairs_of,
+    row_of,
+    slots_of,
+    spoken_and_meant,
+)
 from coalm.cra.wording import Pair, Thought
 from coalm.dialogue import Act, Dialogue, Tool, ToolCall, Turn
 
@@ -82,8 +93,8 @@ class _Scene:
             self.call = turn.calls[0]
         else:
             self.said = turn.acts
-            if offer := _first(turn.acts, "OFFER"):
-                self.offered, self.offered_by = _names(turn.acts), offer.service
+            if offer := first_act(turn.acts, "OFFER"):
+                self.offered, self.offered_by = names_offered(turn.acts), offer.service
 
 
 def _think(thought: Thought, turn: Turn, scene: _Scene, following: Sequence[Turn]) -> None:
@@ -111,7 +122,7 @@ def _deeds(scene: _Scene) -> list[tuple[str, dict[str, str]]]:
     if "SELECT" in acts:
         deeds.append(_selection(scene))
     if "NEGATE_INTENT" in acts:
-        offered = _goal_of_act(_first(scene.said, "OFFER_INTENT"), scene)
+        offered = _goal_of_act(first_act(scene.said, "OFFER_INTENT"), scene)
         deeds.append(("negate_intent", {"goal": offered}) if offered else ("negate", {}))
     if "AFFIRM" in acts:
         alternative = "OFFER" in before and "NOTIFY_FAILURE" in before
@@ -121,16 +132,16 @@ def _deeds(scene: _Scene) -> list[tuple[str, dict[str, str]]]:
         kind = "negate_details" if "CONFIRM" in before else "negate_more" if "REQ_MORE" in before else "negate"
         deeds.append((kind, {}))
     if "AFFIRM_INTENT" in acts:
-        offered = _goal_of_act(_first(scene.said, "OFFER_INTENT"), scene)
+        offered = _goal_of_act(first_act(scene.said, "OFFER_INTENT"), scene)
         deeds.append(("affirm_intent", {"goal": offered}) if offered else ("affirm", {}))
     if "INFORM_INTENT" in acts:
         deeds.append(("inform_intent", {"goal": _goal_of_act(acts["INFORM_INTENT"], scene)}))
     if "REQUEST_ALTS" in acts:
         deeds.append(("alternatives", {}))
-    if given := _pairs(scene.user.acts, "INFORM", spoken=True):
+    if given := pairs_of(scene.user.acts, "INFORM", spoken=True):
         words = {"as": wording.pairs_values_first(given), "pairs": wording.pairs(given)}
         deeds.append(("inform", {**words, "wishes": wording.wishes(given)}))
-    if asked := _slots(scene.user.acts, "REQUEST"):
+    if asked := slots_of(scene.user.acts, "REQUEST"):
         deeds.append(("request", {"questions": wording.questions(asked)}))
     if "GOODBYE" in acts:
         deeds.append(("goodbye", {}))
@@ -139,7 +150,7 @@ def _deeds(scene: _Scene) -> list[tuple[str, dict[str, str]]]:
 
 def _selection(scene: _Scene) -> tuple[str, dict[str, str]]:
     """By name, where the act or the annotated state says which of the things offered last it is."""
-    act = _first(scene.user.acts, "SELECT")
+    act = first_act(scene.user.acts, "SELECT")
     if act and act.values:
         return "select", {"offer": act.values[0]}
     state = (scene.user.state or {}).get(scene.offered_by, {})
@@ -155,7 +166,7 @@ def _selection(scene: _Scene) -> tuple[str, dict[str, str]]:
 
 def _think_of_call(thought: Thought, call: ToolCall, scene: _Scene, service: str) -> None:
     acts = {act.name for act in scene.user.acts}
-    given = set(_slots(scene.user.acts, "INFORM"))
+    given = set(slots_of(scene.user.acts, "INFORM"))
     carried = [Pair(slot, str(value)) for slot, value in call.arguments.items() if slot not in given]
     tool = scene.tools.get(call.name)
     values = {"function": call.name, "goal": _goal_of_tool(call.name, service, scene)}
@@ -189,17 +200,17 @@ def _readings(acts: Iterable[Act], call: ToolCall) -> str:
 def _think_of_words(thought: Thought, scene: _Scene, acts: Sequence[Act]) -> None:
     names = {act.name for act in acts}
     if "INFORM" in names:
-        found = _pairs(acts, "INFORM")
-        kind = "inform" if _row_of(found, scene.results) is None else "inform_found"
+        found = pairs_of(acts, "INFORM")
+        kind = "inform" if row_of(found, scene.results[:SHOWN]) is None else "inform_found"
         thought.say(kind, facts=wording.facts(found))
     if "OFFER" in names:
-        _think_of_other(thought, scene, _pairs(acts, "OFFER"))
+        _think_of_other(thought, scene, pairs_of(acts, "OFFER"))
     if "CONFIRM" in names:
         _think_of_confirmation(thought, scene, acts)
     if "REQUEST" in names:
         _think_of_request(thought, scene, acts)
     if "OFFER_INTENT" in names:
-        thought.say("offer_intent", goal=_goal_of_act(_first(acts, "OFFER_INTENT"), scene))
+        thought.say("offer_intent", goal=_goal_of_act(first_act(acts, "OFFER_INTENT"), scene))
     if "REQ_MORE" in names:
         thought.say("more")
     if "GOODBYE" in names:
@@ -210,16 +221,20 @@ def _think_of_words(thought: Thought, scene: _Scene, acts: Sequence[Act]) -> Non
 
 def _think_of_other(thought: Thought, scene: _Scene, found: Sequence[Pair]) -> None:
     """An offer without a call: something else from the results that are there already."""
-    main = _main(found)
+    main = main_of(found)
     if main is None:
         thought.say("other_facts", facts=wording.facts(found))
         return
-    new = bool(scene.offered) and main.value not in scene.offered and _row_of(found, scene.results) is not None
-    thought.say("other" if new else "other_plain", main=_describe(main, found))
+    new = (
+        bool(scene.offered)
+        and main.value not in scene.offered
+        and row_of(found, scene.results[:SHOWN]) is not None
+    )
+    thought.say("other" if new else "other_plain", main=describe(main, found))
 
 
 def _think_of_confirmation(thought: Thought, scene: _Scene, acts: Sequence[Act]) -> None:
-    found = [Pair(act.slot, _spoken_and_meant(act)) for act in acts if act.name == "CONFIRM" and act.values]
+    found = [Pair(act.slot, spoken_and_meant(act)) for act in acts if act.name == "CONFIRM" and act.values]
     slots = [pair.slot for pair in found]
     name, goal = _function_for(slots, scene, acts[0].service)
     changed = "CONFIRM" in {act.name for act in scene.said} and "INFORM" in {
@@ -230,7 +245,7 @@ def _think_of_confirmation(thought: Thought, scene: _Scene, acts: Sequence[Act])
 
 
 def _think_of_request(thought: Thought, scene: _Scene, acts: Sequence[Act]) -> None:
-    slots = _slots(acts, "REQUEST")
+    slots = slots_of(acts, "REQUEST")
     service = acts[0].service
     name, goal = _function_for(slots, scene, service)
     known = (scene.user.state or {}).get(service, {})
@@ -241,7 +256,7 @@ def _think_of_request(thought: Thought, scene: _Scene, acts: Sequence[Act]) -> N
         thought.say("request", function=name, goal=goal, **words)
     else:
         thought.say("request_plain", **words)
-    examples = [pair for pair in _pairs(acts, "REQUEST", spoken=True) if not wording.is_flag(pair.slot)]
+    examples = [pair for pair in pairs_of(acts, "REQUEST", spoken=True) if not wording.is_flag(pair.slot)]
     if examples:
         one = len(examples) == 1
         thought.say("suggest", values=examples[0].value if one else wording.pairs_values_first(examples))
@@ -262,22 +277,22 @@ def _think_of_results(thought: Thought, call: ToolCall, scene: _Scene, acts: Seq
         thought.say("one_result" if count == 1 else "many_results", count=str(count))
         if "OFFER" in names:
             _think_of_offer(thought, scene, acts)
-    if informed := _pairs(acts, "INFORM"):
-        asked = {pair.slot for pair in informed} <= set(_slots(scene.user.acts, "REQUEST"))
+    if informed := pairs_of(acts, "INFORM"):
+        asked = {pair.slot for pair in informed} <= set(slots_of(scene.user.acts, "REQUEST"))
         thought.say("also_inform" if asked else "inform", facts=wording.facts(informed))
     if "REQ_MORE" in names and "NOTIFY_FAILURE" not in names:
         thought.say("more")
 
 
 def _think_of_offer(thought: Thought, scene: _Scene, acts: Sequence[Act]) -> None:
-    found = _pairs(acts, "OFFER")
-    main = _main(found)
+    found = pairs_of(acts, "OFFER")
+    main = main_of(found)
     if main is None:
         thought.say("offer_facts", facts=wording.facts(found))
     else:
-        first = len(scene.results) > 1 and _row_of(found, scene.results) == 0
-        thought.say("offer_first" if first else "offer", main=_describe(main, found))
-    if _first(acts, "INFORM_COUNT") and len(scene.results) > 1:
+        first = len(scene.results) > 1 and row_of(found, scene.results[:SHOWN]) == 0
+        thought.say("offer_first" if first else "offer", main=describe(main, found))
+    if first_act(acts, "INFORM_COUNT") and len(scene.results) > 1:
         thought.say("say_count")
 
 
@@ -290,7 +305,7 @@ def _think_of_failure(thought: Thought, call: ToolCall, scene: _Scene, acts: Seq
         thought.say("failure_differs", goal=goal, changes=changes)
     else:
         thought.say("failure", goal=goal, function=call.name)
-    if found := _pairs(acts, "OFFER"):
+    if found := pairs_of(acts, "OFFER"):
         new = [pair for pair in found if call.arguments.get(pair.slot) != pair.value]
         thought.say("propose", pairs=wording.pairs(new or found))
     else:
@@ -309,61 +324,7 @@ def _changes(call: ToolCall, results: Rows) -> str:
     return wording.enumerate_words(found) if found else ""
 
 
-# ── looking things up in the annotation ───────────────────────────────────────────────────────────
-
-
-def _first(acts: Iterable[Act], name: str) -> Act | None:
-    return next((act for act in acts if act.name == name), None)
-
-
-def _slots(acts: Iterable[Act], name: str) -> list[str]:
-    return list(dict.fromkeys(act.slot for act in acts if act.name == name and act.slot))
-
-
-def _pairs(acts: Iterable[Act], name: str, spoken: bool = False) -> list[Pair]:
-    """Slots and values of the acts of a kind: what they mean, or as they were spoken; several as `a or b`."""
-    found = []
-    for act in acts:
-        values = (act.values or act.canonical_values) if spoken else (act.canonical_values or act.values)
-        if act.name == name and act.slot and values:
-            found.append(Pair(act.slot, wording.enumerate_words(values, "or")))
-    return found
-
-
-def _spoken_and_meant(act: Act) -> str:
-    """`today, that is 2019-03-01`, or the value alone where both are the same."""
-    said, meant = act.values[0], (act.canonical_values or act.values)[0]
-    return said if said.casefold() == meant.casefold() else f"{said}, that is {meant}"
-
-
-_NAME = re.compile(r"(^|_)name$|(^|_)title$|^track$")
-
-
-def _main(found: Sequence[Pair]) -> Pair | None:
-    """What an offer is called: a restaurant's name, a movie's title. None where it has no name of its own."""
-    return next((pair for pair in found if _is_name(pair.slot)), None)
-
-
-def _names(acts: Iterable[Act]) -> tuple[str, ...]:
-    offer = next((act for act in acts if act.name == "OFFER" and _is_name(act.slot)), None)
-    return (offer.canonical_values or offer.values) if offer else ()
-
-
-def _is_name(slot: str) -> bool:
-    return bool(_NAME.search(slot)) and "station" not in slot
-
-
-def _describe(main: Pair, found: Sequence[Pair]) -> str:
-    rest = [pair for pair in found if pair != main]
-    return f"{main.value} ({wording.details(rest)})" if rest else main.value
-
-
-def _row_of(found: Sequence[Pair], results: Rows) -> int | None:
-    """Index of the first result, among those that are shown, with all these values."""
-    for index, row in enumerate(results[:SHOWN]):
-        if all(row.get(slot) == value for slot, value in found):
-            return index
-    return None
+# ── functions and what they are for ───────────────────────────────────────────────────────────────
 
 
 def _function_for(slots: Sequence[str], scene: _Scene, service: str) -> tuple[str | None, str | None]:
@@ -375,8 +336,9 @@ def _function_for(slots: Sequence[str], scene: _Scene, service: str) -> tuple[st
 
 
 def _goal_of_tool(name: str, service: str, scene: _Scene) -> str:
+    intent = _intent_of(name)
     description = scene.tools[name].description if name in scene.tools else ""
-    return wording.goal(service, re.sub(r"_\d+$", "", name), description)
+    return wording.known_goal(service, intent) or wording.goal(intent, description)
 
 
 def _goal_of_act(act: Act | None, scene: _Scene) -> str:
@@ -384,5 +346,16 @@ def _goal_of_act(act: Act | None, scene: _Scene) -> str:
     if act is None or not act.values:
         return ""
     intent = act.values[0]
-    tool = scene.tools.get(intent)
-    return wording.goal(act.service, intent, tool.description if tool else "")
+    known = wording.known_goal(act.service, intent)
+    if known:
+        return known
+    active = [name for name in scene.user.intents if _intent_of(name) == intent]
+    same = active or [name for name in scene.tools if _intent_of(name) == intent]
+    only = scene.tools.get(same[0]) if len(same) == 1 else None  # several: no telling whose description it is
+    return wording.goal(intent, only.description if only else "")
+
+
+@cache
+def _intent_of(name: str) -> str:
+    """The intent behind a function's name: `FindBus` of `FindBus_2`."""
+    return re.sub(r"_\d+$", "", name)

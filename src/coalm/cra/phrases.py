@@ -28,14 +28,15 @@ _DENIES_CALL = _any(
     rf"|(?:do|does) ?{_NOT} (?:have|need) to) (?:yet |now )?(?:be )?(?:call|called|use|invoke|make a call)\b",
 )
 _ANNOUNCES_CALL = _any(
-    r"\b(?:I(?:['’]ll| will| should| must| need to| have to| am going to|['’]m going to| can(?: now)?)|let me|so I)"
+    r"\b(?:I(?:['’]ll| will| should| must| need to| have to|(?: am|['’]m) going to| can)|let me|so I)"
     r" (?:now |then |next |just |first )?(?:call|use|invoke|run|query|try)\b",
     r"\b(?:is|are) the (?:right|next) (?:function|call)\b",
     r"\bcomes next\b",
     r"\bby calling\b",
 )
 _CONDITION = _any(
-    r"\b(?:before|once|until|till|after|when|if|unless|but|later|already|cannot|no|not|as soon as|whether|first)\b",
+    r"\b(?:before|once|until|till|after|when|if|unless|but|later|already|as soon as|whether|first)\b",
+    r"\b(?:cannot|no|not)\b",
     r"n['’]t\b",
 )
 _SEES_NOTHING = _any(
@@ -50,7 +51,7 @@ _SEES_SOMETHING = _any(
     rf"\b(?:found|returned|came back with|lists|shows) (?:{_MANY})\b",
     rf"\b(?:{_MANY}) (?:\w+ )?{_RESULTS}\b",
     r"\b(?:went through|worked|succeeded|success|successful(?:ly)?)\b",
-    r"\b(?:is|was|has been|have been|were) (?:\w+ )?(?:booked|bought|completed?|confirmed|created|made|reserved)\b",
+    r"\b(?:is|was|were|been) (?:\w+ )?(?:booked|bought|completed?|confirmed|created|made|reserved)\b",
 )
 _COUNTS = _any(
     rf"(?<!another )(?<!all )\b({_COUNT}) (?:matching |available |suitable )?{_RESULTS}\b(?! (?:left|more))"

@@ -18,7 +18,7 @@ from coalm.cra.findings import Finding, Place
 from coalm.cra.mentions import Mentions
 from coalm.cra.phrases import statements, tells_failure
 from coalm.cra.reasoning import Tools
-from coalm.cra.support import Support, fold, key, leaves, rows_of
+from coalm.cra.support import Support, count_results, fold, key, leaves, rows_of
 from coalm.dialogue import Dialogue, ToolCall, Turn
 
 _LOOKUPS = frozenset({"check", "fetch", "find", "get", "list", "look", "lookup", "query", "search", "show"})
@@ -48,16 +48,15 @@ def _write(call: ToolCall) -> str:
 
 
 def _check_parameters(place: Place, number: int, tools: Tools) -> Iterator[Finding]:
-    """Required parameters that are missing; one for which another has been made up is an undefined parameter."""
+    """Required parameters that are missing, unless others have been made up in their place."""
     call = place.turn.calls[number]
-    missing: list[list[str]] = []
+    missing: list[str] = []
     for tool in tools.get(call.name, ()):
         names = [name for name in tool.required if name not in call.arguments]
         unknown = [name for name in call.arguments if name not in tool.properties]
-        missing.append(names if len(names) > len(unknown) else [])
+        missing.append(" and ".join(names) if len(names) > len(unknown) else "")
     if missing and all(missing):
-        why = f"{call.name} needs {' and '.join(min(missing, key=lambda names: len(names)))}"
-        yield place.call(number, "reasoning", "missing_parameter", why)
+        yield place.call(number, "reasoning", "missing_parameter", f"{call.name} needs {min(missing, key=len)}")
 
 
 # ── results ───────────────────────────────────────────────────────────────────────────────────────
@@ -84,9 +83,10 @@ def _uses(
     """
     said = " ".join(turn.text for turn in steps)
     rows = [row for turn in observed for row in rows_of(turn)]
-    if tells_failure(said) or Mentions.of(said).has_number(len(rows)):
+    count = sum(count_results(turn) or 0 for turn in observed)
+    if tells_failure(said) or Mentions.of(said).has_number(count):
         return True
-    looked_up = rows and all(_looks_up(call, len(rows)) for call in calls)
+    looked_up = rows and all(_looks_up(call, count) for call in calls)
     if not looked_up and _states_something(said):
         return True
     asked = {key(value) for call in calls for value in call.arguments.values()}

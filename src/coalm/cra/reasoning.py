@@ -28,7 +28,7 @@ from coalm.cra.support import count_results, fold, is_time, key, read_date
 from coalm.dialogue import Tool, ToolCall
 
 Tools = Mapping[str, Sequence[Tool]]
-"""Tools by name. Services may share a function's name and parameters, and differ in the values that these take."""
+"""Tools by name. Services may share a function's name and parameters, and differ in the values they take."""
 
 _PLACEHOLDERS = frozenset({"", "thought", "none", "n a", "no thought", "null", "todo", "empty"})
 

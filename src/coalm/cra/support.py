@@ -30,65 +30,6 @@ SMALL = 20
 """Up to here a number is found in almost any dialogue, so that its parameter has to be looked at."""
 ANY = "dontcare"
 
-_LOOSE = frozenset(  # words that people leave out of a name
-    [
-        "a",
-        "an",
-        "and",
-        "airline",
-        "airlines",
-        "airport",
-        "airways",
-        "apartments",
-        "at",
-        "bar",
-        "by",
-        "cafe",
-        "cinema",
-        "cinemas",
-        "city",
-        "company",
-        "d",
-        "dr",
-        "grill",
-        "hotel",
-        "inn",
-        "international",
-        "m",
-        "md",
-        "movie",
-        "of",
-        "on",
-        "park",
-        "restaurant",
-        "station",
-        "suites",
-        "the",
-        "theater",
-        "theatre",
-    ]
-)
-_FILLER = frozenset(
-    [
-        "allowed",
-        "for",
-        "good",
-        "has",
-        "is",
-        "number",
-        "offers",
-        "of",
-        "on",
-        "or",
-        "provides",
-        "serves",
-        "the",
-        "to",
-        "welcome",
-        "with",
-    ]
-)
-
 
 class Support:
     """What has been said and observed so far; `today` is the day of the conversation, where it is known."""
@@ -119,15 +60,13 @@ class Support:
         if isinstance(value, Sequence) and not isinstance(value, str):
             return all(self.holds(slot, part, schema.get("items") or {}) for part in value)
         wanted = key(value)
-        if wanted in self._acts[slot]:
+        if wanted in self._acts.get(slot, ()):
             return True
         if _is_common(wanted):
-            return wanted in self._results()[slot] or (
-                not self._acts[slot] and self._hints(slot, wanted, schema)
-            )
-        if any(wanted in keys for keys in self._acts.values()):
-            return True
-        return any(wanted in keys for keys in self._results().values()) or self.says(value)
+            unspoken = slot not in self._acts
+            return wanted in self._results().get(slot, ()) or (unspoken and self._hints(slot, wanted))
+        annotated = any(wanted in keys for keys in self._acts.values())
+        return annotated or any(wanted in keys for keys in self._results().values()) or self.says(value)
 
     def _results(self) -> Mapping[str, set[str]]:
         """Keys of all values in the rows so far; rows are read when they are first asked for."""
@@ -143,12 +82,12 @@ class Support:
             self._words += f"{fold(text)} \n "
         return self._words
 
-    def _hints(self, slot: str, wanted: str, schema: Mapping[str, Any]) -> bool:
+    def _hints(self, slot: str, wanted: str) -> bool:
         """Whether the text speaks of the thing, for values that are everywhere: small numbers, yes, no, any."""
         if wanted.isdecimal():
             return wanted == "1" or any(Mentions.of(text).has_number(float(wanted)) for text in self._texts)
         said = self._said()
-        things = [word for word in fold(slot).split() if word not in _FILLER]
+        things = [word for word in fold(slot).split() if word not in _words()["beside"]]
         return f" {wanted} " in said or any(
             f" {t.rstrip('s')[:4]}" in said or _is_meant(t, said) for t in things
         )
@@ -178,7 +117,7 @@ def _is_common(wanted: str) -> bool:
 def _is_named(wanted: str, said: str) -> bool:
     """Whether a name of several words is said in part: without those that people leave out, or most of it."""
     words = wanted.split()
-    kept = [word for word in words if word not in _LOOSE and not word.isdecimal()]
+    kept = [word for word in words if word not in _words()["left_out"] and not word.isdecimal()]
     if len(kept) == 1:
         return len(words) > 1 and f" {kept[0]} " in said
     least = max(2, (len(kept) + 1) // 2)
@@ -188,13 +127,13 @@ def _is_named(wanted: str, said: str) -> bool:
 
 def _is_meant(wanted: str, said: str) -> bool:
     """Whether it is said in other words: `pasta` for `Italian`."""
-    return any(f" {words} " in said for words in _concepts().get(wanted, ()))
+    return any(f" {words} " in said for words in _words()["meanings"].get(wanted, ()))
 
 
 @cache
-def _concepts() -> Mapping[str, Sequence[str]]:
+def _words() -> Mapping[str, Any]:
     text = (Path(__file__).parent / "concepts.yaml").read_text(encoding="utf-8")
-    words: dict[str, list[str]] = yaml.safe_load(text)
+    words: dict[str, Any] = yaml.safe_load(text)
     return words
 
 
@@ -202,7 +141,7 @@ def _concepts() -> Mapping[str, Sequence[str]]:
 
 
 def key(value: Any) -> str:
-    """What is compared: `4.50` and `4.5`, `$1,420` and `1420`, `True` and `true`, `Napa` and `napa` are equal."""
+    """What is compared: `4.50` and `4.5`, `$1,420` and `1420`, `True` and `true`, `Napa` and `napa` are one."""
     return _key(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 

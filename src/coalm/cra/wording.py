@@ -72,12 +72,14 @@ class Thought:
 # ── names ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def goal(service: str, intent: str, description: str = "") -> str:
-    """What an intent does, as a verb phrase: `find a restaurant`."""
-    known = _words()["goals"]
-    found = known.get(f"{service}/{intent}") or known.get(intent)
-    if found:
-        return str(found)
+def known_goal(service: str, intent: str) -> str:
+    """What an intent does, as a verb phrase of ours: `find a restaurant`. Empty where we have none."""
+    goals = _words()["goals"]
+    return str(goals.get(f"{service}/{intent}") or goals.get(intent, ""))
+
+
+def goal(intent: str, description: str = "") -> str:
+    """The same for any intent, from its schema's description, or else from its name."""
     return _lower(description.rstrip(". ")) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", intent).lower()
 
 
@@ -118,27 +120,27 @@ def questions(slots: Sequence[str]) -> str:
 
 
 def pairs(found: Sequence[Pair]) -> str:
-    """`the city (Palo Alto) and live music (yes)`."""
+    """`the city (Arlen) and live music (yes)`."""
     return enumerate_words([f"{noun(slot)} ({_short(value)})" for slot, value in found])
 
 
 def pairs_values_first(found: Sequence[Pair]) -> str:
-    """`Palo Alto as the city and no preference for the cuisine`."""
+    """`Arlen as the city and no preference for the cuisine`."""
     return enumerate_words([_value_first(pair) for pair in found])
 
 
 def wishes(found: Sequence[Pair]) -> str:
-    """`the city is Palo Alto and live music is wanted`."""
+    """`the city is Arlen and live music is wanted`."""
     return enumerate_words([_wish(pair) for pair in found])
 
 
 def facts(found: Sequence[Pair]) -> str:
-    """`the city is Palo Alto and there is live music`."""
+    """`the city is Arlen and there is live music`."""
     return enumerate_words([_fact(pair) for pair in found])
 
 
 def details(found: Sequence[Pair]) -> str:
-    """`city: Palo Alto, date: 2019-03-01`."""
+    """`city: Arlen, date: 2019-03-01`."""
     names = [noun(slot) if is_flag(slot) else label(slot) for slot, _ in found]
     return ", ".join(f"{name}: {_short(pair.value)}" for name, pair in zip(names, found, strict=True))
 

@@ -1,7 +1,7 @@
 """Greedy decoding of a batch: what all prompts begin with is computed once, rows that have ended drop out.
 
-    prompts   S S S a b      shared prefix S, computed for one row and then repeated
-              S S S c        the rest, padded on the left
+prompts   S S S a b      shared prefix S, computed for one row and then repeated
+          S S S c        the rest, padded on the left
 """
 
 from __future__ import annotations
@@ -100,7 +100,12 @@ def _step(model: Any, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Dy
 class _RoomyLayer(DynamicLayer):
     """A cache layer that grows by room for many tokens at once, where the stock one copies itself for each."""
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    keys: Tensor
+    values: Tensor
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         self.keys = self._grown("key", self.keys, key_states)

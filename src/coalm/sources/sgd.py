@@ -3,10 +3,10 @@
 Origin: google-research-datasets/dstc8-schema-guided-dialogue; CC BY-SA 4.0. A split is `schema.json` (services,
 their slots and intents) and `dialogues_*.json`. A system turn's one frame may hold a call and its results:
 
-    {"speaker": "SYSTEM", "utterance": "How about Odori?", "frames": [{"service": "Restaurants_1",
-      "actions": [{"act": "OFFER", "slot": "restaurant_name", "values": ["Odori"], "canonical_values": […]}],
-      "service_call": {"method": "FindRestaurants", "parameters": {"city": "Palo Alto"}},
-      "service_results": [{"restaurant_name": "Odori", "city": "Palo Alto"}]}]}
+    {"speaker": "SYSTEM", "utterance": "How about Blue Spoon?", "frames": [{"service": "Cafes_1",
+      "actions": [{"act": "OFFER", "slot": "cafe_name", "values": ["Blue Spoon"], "canonical_values": […]}],
+      "service_call": {"method": "FindCafe", "parameters": {"city": "Arlen"}},
+      "service_results": [{"cafe_name": "Blue Spoon", "city": "Arlen"}]}]}
 
 What has to be known about it:
 - An intent is a function. Services share names of intents but not their parameters, so function names are made

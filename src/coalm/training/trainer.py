@@ -122,8 +122,9 @@ def _claim(recipe: Recipe, data: Path, out: Path, resume: bool) -> dict[str, Any
             raise DataError("holds a run of another recipe", where=out, hint=f"compare {path}")
         if read_json(out / "data.json") != hashes:
             raise DataError("holds a run on other data", where=out, hint="give another --out")
-    write_json(out / "data.json", hashes)
-    path.write_text(text, encoding="utf-8")
+    else:
+        write_json(out / "data.json", hashes)
+        path.write_text(text, encoding="utf-8")
     return {"data_sha256": hashes}
 
 
