@@ -65,10 +65,7 @@ def _train(mixture: Path, out: Path, settings: list[str]) -> Path:
     from coalm.training.recipe import load_recipe
     from coalm.training.trainer import train
 
-    if not (out / "run.json").exists():
-        log(f"training into {out}")
-        train(load_recipe("tiny", settings), mixture, out, resume=out.exists())
-    return out / "model"
+    return train(load_recipe("tiny", settings), mixture, out, resume=out.exists())
 
 
 def _score(model: Path, out: Path, label: str) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ ROOM = 64
 
 @torch.inference_mode()
 def decode_greedily(
-    model: Any, prompts: Sequence[Sequence[int]], limits: Sequence[int], ends: Collection[int]
+    model: Any, prompts: Sequence[list[int]], limits: Sequence[int], ends: Collection[int]
 ) -> list[list[int]]:
     """The most likely continuation of each prompt: up to and with a token of `ends`, or `limits` tokens long.
 
@@ -61,8 +61,8 @@ def decode_greedily(
         mask = torch.cat([mask, mask.new_ones((len(rows), 1))], dim=1)
 
 
-def _prefill_shared(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[DynamicCache, int]:
-    """A cache that holds what all prompts begin with, repeated for each, and its length (0 where it is short)."""
+def _prefill_shared(model: Any, prompts: Sequence[list[int]]) -> tuple[DynamicCache, int]:
+    """A cache of what all prompts begin with, repeated for each, and its length (0 where that is short)."""
     cache = DynamicCache(config=model.config)
     cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     shared = _shared_length(prompts)
@@ -74,7 +74,7 @@ def _prefill_shared(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Dynam
     return cache, shared
 
 
-def _shared_length(prompts: Sequence[Sequence[int]]) -> int:
+def _shared_length(prompts: Sequence[list[int]]) -> int:
     """Length of the longest prefix of all prompts that leaves each at least one token."""
     first, last = min(prompts), max(prompts)
     limit = min(map(len, prompts)) - 1
@@ -97,15 +97,13 @@ def _step(model: Any, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Dy
     return best
 
 
-class _RoomyLayer(DynamicLayer):
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers has no types
     """A cache layer that grows by room for many tokens at once, where the stock one copies itself for each."""
 
     keys: Tensor
     values: Tensor
 
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         self.keys = self._grown("key", self.keys, key_states)

@@ -1,4 +1,4 @@
-"""Local Hugging Face models, batched: prompts of like length together, padded on the left, greedy unless told."""
+"""Local Hugging Face models, batched: prompts of like length together, padded on the left."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class HuggingFaceModel:
         self._limit = getattr(self._model.config, "max_position_embeddings", None) or 1 << 30
 
     def complete(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Completion]]:
-        """Yield `(index in jobs, completion)` batch by batch; a prompt without room for its answer is an error."""
+        """Yield `(index in jobs, completion)` by batches; a prompt without room for its answer is an error."""
         prompts = [self._encoder.prompt(job.prompt) for job in jobs]
         fitting = []
         for index, ids in enumerate(prompts):
@@ -124,7 +124,7 @@ class HuggingFaceModel:
 
 
 def _load(name: str, dtype: str) -> Any:
-    """The model in a folder or on the Hub; for a folder with an adapter, its base with the adapter merged in."""
+    """The model in a folder or on the Hub; for an adapter's folder, its base with the adapter merged in."""
     from transformers import AutoModelForCausalLM
 
     adapter = Path(name) / "adapter_config.json"
