@@ -80,24 +80,26 @@ class Writer:
             self._unfinished.unlink(missing_ok=True)
 
 
-def read(folder: Path, only: Collection[str] | None = None) -> Iterator[Dialogue]:
-    """The dialogues of a folder's archive in their order, a row group at a time; those with an id in `only`.
+def read(folder: Path, only: Collection[tuple[str, str]] | None = None) -> Iterator[Dialogue]:
+    """The dialogues of a folder's archive in their order, a row group at a time.
+
+    With `only`, those with one of these (source, id).
 
     Raises:
         DataError: there is no archive, or the file is not one.
     """
     for row in _read_rows(folder, list(_COLUMNS)):
-        if only is None or row["id"] in only:
+        if only is None or (row["source"], row["id"]) in only:
             yield _from_row(row)
 
 
-def read_ids(folder: Path) -> list[str]:
-    """The ids of all dialogues, without reading these.
+def read_keys(folder: Path) -> list[tuple[str, str]]:
+    """(source, id) of all dialogues, without reading these; two sources may use the same ids.
 
     Raises:
         DataError: there is no archive, or the file is not one.
     """
-    return [row["id"] for row in _read_rows(folder, ["id"])]
+    return [(row["source"], row["id"]) for row in _read_rows(folder, ["source", "id"])]
 
 
 def _read_rows(folder: Path, columns: list[str]) -> Iterator[dict[str, Any]]:

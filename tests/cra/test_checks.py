@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import coalm
-from coalm.cra.checks import check, check_corpus
+from coalm.cra.checks import check, check_corpus, write_checks
 from coalm.cra.findings import QUESTIONS, Finding, write_action
 from coalm.cra.grounded import ground
 from coalm.cra.kinds import find_fault
-from coalm.cra.rates import write_table
 from coalm.dialogue import Act, Dialogue, Tool, ToolCall, Turn
+from coalm.errors import DataError
 from coalm.families.coalm import write_history
 from coalm.sources import sgd
 from tests.cra.planting import Plant, exchange, plant_all, pool_of, transcripts
@@ -349,17 +349,23 @@ def test_a_corpus_is_summed_up(tmp_path: Path) -> None:
         "high": 0,
     }
     assert summary["services"]["hotel"]["any"]["count"] == 0
-    table = write_table(summary)
-    assert "Argument hallucination" in table
-    assert [line for line in table.splitlines() if line.startswith("| bus")]
+    text = write_checks(summary)
+    assert [line for line in text.splitlines() if line.startswith("| bus ")]
+    assert "- Undefined function call: 1 unknown function, 1 unknown parameter" in text
+    assert {line["source"] for line in lines} == {"llm"}
     assert check_corpus(dialogues, tmp_path) == summary, "a second run starts anew"
     assert len((tmp_path / "findings.jsonl").read_text().splitlines()) == len(lines)
+
+
+def test_no_dialogues_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no dialogues to check"):
+        check_corpus([], tmp_path)
 
 
 @pytest.mark.corpora
 def test_real_sgd(shared: Path) -> None:
     """A tenth of the training split: no undefined function, wrong type or unsupported value; what is found is
-    noise in the annotation (all of it: docs/data.md).
+    noise in the annotation.
     """
     dialogues = grounded(shared / "data", step=10)
     found = Counter(one.rule for dialogue in dialogues for one in check(dialogue))

@@ -14,7 +14,7 @@ are evidence too. A finding is a reason to look, and says where.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from typing import Any
 from coalm.cra.findings import QUESTIONS, Finding, Kind, Place
 from coalm.cra.kinds import find_fault
 from coalm.cra.planning import check_plan
-from coalm.cra.rates import Judgement, summarize
+from coalm.cra.rates import Judgement, summarize, write_table
 from coalm.cra.reasoning import Tools, check_thought
 from coalm.cra.support import Support
 from coalm.dialogue import Dialogue, Tool
-from coalm.errors import did_you_mean
+from coalm.errors import DataError, did_you_mean
 from coalm.runs import Journal, write_json
 
 TODAY = {"sgd": date(2019, 3, 1), "sgd-llm": date(2019, 3, 1)}
@@ -53,6 +53,9 @@ def check_corpus(
 
     Returns the rates (`rates.summarize`) with the number of calls, and of findings by question and rule, which
     are in `out/summary.json` too. `progress` is told (dialogues so far, None).
+
+    Raises:
+        DataError: there are none.
     """
     (out / "findings.jsonl").unlink(missing_ok=True)
     judgements: list[Judgement] = []
@@ -62,16 +65,27 @@ def check_corpus(
         for dialogue in dialogues:
             findings = check(dialogue)
             for finding in findings:
-                journal.append(finding.to_json())
+                journal.append({"source": dialogue.source, **finding.to_json()})
             rules.update((finding.kind, finding.rule) for finding in findings)
             kinds = frozenset(finding.kind for finding in findings)
             judgements.append(Judgement(dialogue.id, dialogue.services, kinds))
             progress(len(judgements), None)
             calls += sum(len(turn.calls) for turn in dialogue.turns)
+    if not judgements:
+        raise DataError("no dialogues to check", where=out)
     by_rule = {kind: {rule: n for (k, rule), n in sorted(rules.items()) if k == kind} for kind in QUESTIONS}
     summary = {**summarize(judgements), "calls": calls, "findings": by_rule}
     write_json(out / "summary.json", summary)
     return summary
+
+
+def write_checks(summary: Mapping[str, Any]) -> str:
+    """A summary as Markdown: the table of Appendix D, then the findings by rule."""
+    lines = [write_table(summary), "", f"Findings in {summary['calls']:,} calls and all thoughts:", ""]
+    for kind, found in summary["findings"].items():
+        told = ", ".join(f"{count:,} {rule.replace('_', ' ')}" for rule, count in found.items())
+        lines.append(f"- {QUESTIONS[kind]}: {told or 'none'}")
+    return "\n".join(lines)
 
 
 def _check_calls(dialogue: Dialogue, tools: Tools, today: date | None) -> Iterator[Finding]:
@@ -87,7 +101,8 @@ def _check_calls(dialogue: Dialogue, tools: Tools, today: date | None) -> Iterat
 def _check_call(place: Place, number: int, tools: Tools, support: Support) -> Iterator[Finding]:
     call = place.turn.calls[number]
     if call.name not in tools:
-        why = f"there is no function {call.name}; {did_you_mean(call.name, tools).partition('? ')[0]}"
+        near, found, _ = did_you_mean(call.name, tools).partition("? ")
+        why = f"there is no function {call.name}" + (f"; {near}?" if found else "")
         yield place.name(number, "undefined", "unknown_function", why)
         return
     tool = min(tools[call.name], key=lambda tool: len(list(_check_arguments(place, number, tool))))
@@ -96,11 +111,10 @@ def _check_call(place: Place, number: int, tools: Tools, support: Support) -> It
     wrong = {finding.start for finding in faulty}
     for name, value in call.arguments.items():
         if not support.holds(name, value, tool.properties.get(name) or {}):
-            found = place.argument(
-                number, name, "hallucination", "unsupported", "nothing said or observed so far"
-            )
-            if found.start not in wrong:
-                yield found
+            why = "nothing said or observed so far gives this value"
+            unsupported = place.argument(number, name, "hallucination", "unsupported", why)
+            if unsupported.start not in wrong:
+                yield unsupported
 
 
 def _check_arguments(place: Place, number: int, tool: Tool) -> Iterator[Finding]:

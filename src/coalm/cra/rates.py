@@ -8,10 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coalm.cra.findings import QUESTIONS
+from coalm.cra.findings import QUESTIONS, Kind
 
 PAPER = (9, 100)
 """Dialogues with errors among those that were judged, in the paper's Appendix D."""
+
+_HEADS: Mapping[Kind, str] = {
+    "undefined": "undefined function",
+    "type": "argument type",
+    "hallucination": "hallucination",
+    "reasoning": "reasoning, planning",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ def estimate(count: int, total: int, z: float = 1.959964) -> dict[str, Any]:
 
 def write_table(summary: Mapping[str, Any]) -> str:
     """The table of Appendix D as Markdown: dialogues with errors in percent and intervals, per service too."""
-    titles = ["", "dialogues", *QUESTIONS.values(), "Any error"]
+    titles = ["", "dialogues", *(_HEADS[kind] for kind in QUESTIONS), "any error"]
     rows = [_row("**all**", summary), *(_row(name, part) for name, part in summary["services"].items())]
     rows.append(["paper (Appendix D)", str(PAPER[1]), *[""] * len(QUESTIONS), _cell(summary["paper"])])
     widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]

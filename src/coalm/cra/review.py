@@ -1,19 +1,17 @@
-"""Human review of CRA dialogues (paper, Appendix D): a random sample, four questions, a remark on every no.
+"""Human review of CRA dialogues (paper, Appendix D), in the browser: `coalm data review`.
 
     dialogues = draw(Path("runs/mixture"), 100)
     serve_review(dialogues, Path("runs/mixture/review"))        until it is stopped; it goes on where it was
-    print(write_review(summarize_review(Path("runs/mixture/review"))))
 
-The page is served to this machine alone, by the standard library, and loads nothing from anywhere. Answers are
-lines of `answers.jsonl`; the last one for a dialogue counts, while the dialogue is the one that was judged.
+The page shows thoughts, calls and all rows of observations, and takes the answers (`answers.py`). The standard
+library serves it, to this machine alone, and it loads nothing from anywhere.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from heapq import nsmallest
 from http import HTTPStatus
@@ -23,16 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from coalm import archive
+from coalm.cra.answers import NAME, Review, name_of, summarize_answers
 from coalm.cra.findings import QUESTIONS
-from coalm.cra.rates import Judgement, summarize, write_table
 from coalm.cra.support import rows_of
 from coalm.dialogue import Dialogue, Tool, ToolCall, Turn
 from coalm.errors import DataError
-from coalm.runs import Journal, log
+from coalm.runs import log
 
 LOOPBACK = "127.0.0.1"
 LONGEST_ANSWER = 1 << 16  # bytes
-ANSWERS = "answers.jsonl"
 
 _FILES = {
     "/": ("review.html", "text/html; charset=utf-8"),
@@ -55,20 +52,21 @@ def draw(folder: Path, count: int = 100, seed: int = 0) -> list[Dialogue]:
         DataError: the folder has no archive of dialogues, or none in it.
     """
 
-    def place(id: str) -> bytes:
-        return blake2b(f"{seed}/{id}".encode(), digest_size=16).digest()
+    def place(key: tuple[str, str]) -> bytes:
+        return blake2b(f"{seed}/{'/'.join(key)}".encode(), digest_size=16).digest()
 
-    chosen = nsmallest(count, archive.read_ids(folder), key=place)
+    chosen = nsmallest(count, archive.read_keys(folder), key=place)
     if not chosen:
         raise DataError("no dialogues to review", where=folder)
-    return sorted(archive.read(folder, set(chosen)), key=lambda dialogue: place(dialogue.id))
+    found = {(dialogue.source, dialogue.id): dialogue for dialogue in archive.read(folder, set(chosen))}
+    return [found[key] for key in chosen]
 
 
 def serve_review(
     dialogues: Sequence[Dialogue],
     out: Path,
     port: int = 8765,
-    ready: Callable[[str], None] = lambda url: log(f"review at {url} (Ctrl-C to stop; answers are kept)"),
+    ready: Callable[[str], None] = lambda url: log(f"review at {url} (Ctrl-C stops it; answers are kept)"),
 ) -> None:
     """Serve the page until it is interrupted; `ready` is told its address, port 0 takes a free one.
 
@@ -80,139 +78,7 @@ def serve_review(
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            log(f"{len(review.answers)} of {len(dialogues)} dialogues are judged, in {out / ANSWERS}")
-
-
-def summarize_review(out: Path, dialogues: Sequence[Dialogue] | None = None) -> dict[str, Any]:
-    """The table of Appendix D as data: rates per question and service (`rates.summarize`), and all remarks.
-
-    With `dialogues`, only of answers to these as they are now; else of the last answer to every dialogue.
-
-    Raises:
-        DataError: nothing has been judged yet, or the file is broken.
-    """
-    rows: Mapping[str, Mapping[str, Any]] = {}
-    if (out / ANSWERS).exists():
-        with Journal(out / ANSWERS) as journal:
-            rows = {row["dialogue"]: row for row in _valid(journal)}
-    if dialogues is not None:
-        digests = {dialogue.id: _digest(dialogue) for dialogue in dialogues}
-        rows = {id: row for id, row in rows.items() if digests.get(id) == row["digest"]}
-    if not rows:
-        raise DataError("nothing has been judged yet", where=out, hint="open the page with `coalm data review`")
-    return _summarize(rows)
-
-
-def _valid(journal: Journal) -> list[dict[str, Any]]:
-    """The journal's rows, if all of them are answers."""
-    for number, row in enumerate(journal.rows, 1):
-        match row:
-            case {
-                "dialogue": str(),
-                "services": list(),
-                "answers": dict(answers),
-                "remarks": dict(),
-                "digest": str(),
-            }:
-                if answers.keys() >= QUESTIONS.keys():
-                    continue
-        raise DataError("not an answer of a review", where=f"{journal.path}:{number}")
-    return journal.rows
-
-
-def _summarize(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    judgements = []
-    remarks = []
-    for row in rows.values():
-        failed = [kind for kind in QUESTIONS if not row["answers"][kind]]
-        judgements.append(Judgement(row["dialogue"], tuple(row["services"]), frozenset(failed)))
-        remarks += [
-            {"dialogue": row["dialogue"], "question": q, "remark": row["remarks"].get(q, "")} for q in failed
-        ]
-    return {**summarize(judgements), "remarks": remarks}
-
-
-def write_review(summary: Mapping[str, Any]) -> str:
-    """A review's summary as Markdown: the table, then every remark with its dialogue."""
-    lines = [write_table(summary)]
-    if summary["remarks"]:
-        lines += ["", "Remarks:", ""]
-    for remark in summary["remarks"]:
-        said = " ".join(remark["remark"].split())
-        lines.append(f"- {remark['dialogue']}, {QUESTIONS[remark['question']].lower()}: {said}")
-    return "\n".join(lines)
-
-
-# ── answers ───────────────────────────────────────────────────────────────────────────────────────
-
-
-class Refused(ValueError):
-    """An answer that is not taken, and why, for the reviewer to read."""
-
-
-@dataclass(slots=True)
-class Review:
-    """A sample, and the answers so far by dialogue, but for answers to what is not, or no longer, in it.
-
-    Raises:
-        DataError: the answers in `out` cannot be read.
-    """
-
-    dialogues: Sequence[Dialogue]
-    out: Path
-    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _journal: Journal = field(init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _digests: dict[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._digests = {dialogue.id: _digest(dialogue) for dialogue in self.dialogues}
-        self._journal = Journal(self.out / ANSWERS)
-        for row in _valid(self._journal):
-            if self._digests.get(row["dialogue"]) == row["digest"]:
-                self.answers[row["dialogue"]] = row
-
-    def answer(self, found: Any) -> None:
-        """Take `{"dialogue", "answers": {question: bool}, "remarks": {question: text}}`.
-
-        Raises:
-            Refused: it is not that, a question is open, or a no has no remark.
-        """
-        match found:
-            case {"dialogue": str(id), "answers": dict(answers), "remarks": dict(remarks)}:
-                pass
-            case _:
-                raise Refused("expected a dialogue, answers and remarks")
-        dialogue = next((one for one in self.dialogues if one.id == id), None)
-        if dialogue is None:
-            raise Refused(f"no dialogue {id!r} in this sample")
-        for question, title in QUESTIONS.items():
-            if not isinstance(answers.get(question), bool):
-                raise Refused(f"{title}: not answered")
-            remark = remarks.get(question, "")
-            if not isinstance(remark, str) or (not answers[question] and not remark.strip()):
-                raise Refused(f"{title}: a no needs a remark")
-        row = {
-            "dialogue": id,
-            "services": list(dialogue.services),
-            "answers": {question: answers[question] for question in QUESTIONS},
-            "remarks": {question: remarks[question].strip() for question in QUESTIONS if not answers[question]},
-            "digest": self._digests[id],
-        }
-        with self._lock:
-            self._journal.append(row)
-            self.answers[id] = row
-
-    def __enter__(self) -> Review:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._journal.close()
-
-
-def _digest(dialogue: Dialogue) -> str:
-    """Of all that is judged."""
-    return blake2b(json.dumps(_turns(dialogue)).encode(), digest_size=8).hexdigest()
+            log(f"{len(review.answers)} of {len(dialogues)} dialogues are judged: {out / NAME}")
 
 
 # ── what the page shows ───────────────────────────────────────────────────────────────────────────
@@ -222,19 +88,17 @@ def _overview(review: Review) -> dict[str, Any]:
     return {
         "questions": [{"kind": kind, "title": title} for kind, title in QUESTIONS.items()],
         "dialogues": [
-            {"id": one.id, "services": one.services, "answer": review.answers.get(one.id)}
+            {"name": name_of(one), "services": one.services, "answer": review.answers.get(name_of(one))}
             for one in review.dialogues
         ],
-        "out": str(review.out / ANSWERS),
     }
 
 
 def _view(dialogue: Dialogue) -> dict[str, Any]:
-    return {"id": dialogue.id, "turns": _turns(dialogue), "tools": [_tool(tool) for tool in dialogue.tools]}
-
-
-def _turns(dialogue: Dialogue) -> list[dict[str, Any]]:
-    return [_turn(turn) for turn in dialogue.turns]
+    return {
+        "turns": [_turn(turn) for turn in dialogue.turns],
+        "tools": [_tool(tool) for tool in dialogue.tools],
+    }
 
 
 def _turn(turn: Turn) -> dict[str, Any]:
@@ -311,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/api/overview":
             self._send_json(_overview(review))
         elif self.path == "/api/summary":
-            self._send_json(_summarize(review.answers))
+            self._send_json(summarize_answers(review.answers.values()))
         elif number.isdecimal() and int(number) < len(review.dialogues):
             self._send_json(_view(review.dialogues[int(number)]))
         else:
@@ -335,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json({"answered": len(self.review.answers)})
 
     def _is_ours(self) -> bool:
-        """Refuse what another site's page sends here, from its origin or by a name of its own for this machine."""
+        """Refuse what other sites' pages send here, from their origin or by their own name for this machine."""
         port = self.connection.getsockname()[1]
         hosts = {f"{name}:{port}" for name in (LOOPBACK, "localhost")}
         origin = self.headers.get("Origin")

@@ -64,20 +64,21 @@ def attend_segments(
     repeats = query.shape[1] // key.shape[1]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
-    # Under autocast, rotary embeddings leave query and key wider than value.
-    query, key = query.to(value.dtype), key.to(value.dtype)
-    out: Tensor = _SegmentAttention.apply(query, key, value, segments, scale)  # type: ignore[no-untyped-call]
-    return out.transpose(1, 2), None
+    # In float32: on short runs, PyTorch's backward pass is several times slower in bfloat16.
+    out: Tensor = _SegmentAttention.apply(  # type: ignore[no-untyped-call]
+        query.float(), key.float(), value.float(), segments, scale
+    )
+    return out.to(value.dtype).transpose(1, 2), None
 
 
 class _SegmentAttention(torch.autograd.Function):
-    """query, key, value: (1, heads, tokens, width), all of one type -> the same shape and type."""
+    """query, key, value: (1, heads, tokens, width), float32 -> the same."""
 
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, segments: Sequence[Segment], scale: float
     ) -> Tensor:
-        joined = torch.zeros(query.shape, dtype=torch.float32)
+        joined = torch.zeros_like(query)
         joined_lse = torch.full(query.shape[:-1], -torch.inf)
         for start, end, stop in segments:
             rows, run = slice(start, stop), slice(start, end)
@@ -87,8 +88,7 @@ class _SegmentAttention(torch.autograd.Function):
             before = joined_lse[:, :, rows].clone()
             after = torch.logaddexp(before, lse, out=joined_lse[:, :, rows])
             joined[:, :, rows] *= (before - after).exp_().unsqueeze(-1)
-            joined[:, :, rows].addcmul_(out.float(), (lse - after).exp_().unsqueeze(-1))
-        joined = joined.to(query.dtype)
+            joined[:, :, rows].addcmul_(out, (lse - after).exp_().unsqueeze(-1))
         ctx.save_for_backward(query, key, value, joined, joined_lse)
         ctx.segments, ctx.scale = segments, scale
         return joined
@@ -96,7 +96,7 @@ class _SegmentAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
-        grad_query = torch.zeros(query.shape, dtype=torch.float32)
+        grad_query = torch.zeros_like(query)
         grad_key, grad_value = torch.empty_like(key), torch.empty_like(value)
         for start, end, stop in ctx.segments:
             rows, run = slice(start, stop), slice(start, end)
@@ -109,7 +109,7 @@ class _SegmentAttention(torch.autograd.Function):
             )
             grad_query[:, :, rows] += parts[0]
             grad_key[:, :, run], grad_value[:, :, run] = parts[1], parts[2]
-        return grad_query.to(query.dtype), grad_key, grad_value, None, None
+        return grad_query, grad_key, grad_value, None, None
 
 
 def dense_mask(segments: Sequence[Segment], device: torch.device) -> Tensor:

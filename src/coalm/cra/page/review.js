@@ -139,7 +139,10 @@ function showQuestions() {
     function button(word, value) {
       const found = make("button", word, null, make("span", "", word), make("kbd", "", word[0]));
       found.type = "button";
-      found.addEventListener("click", () => answer(index, value));
+      found.addEventListener("click", (event) => {
+        if (event.detail) found.blur(); // by pointer: Enter shall save, not press it again
+        answer(index, value);
+      });
       return found;
     }
   }));
@@ -207,10 +210,10 @@ async function show(index) {
   current = index;
   marked = 0;
   tools = view.tools;
-  const { id, services } = overview.dialogues[index];
+  const { name, services } = overview.dialogues[index];
   $("place").textContent = `Dialogue ${index + 1} of ${drafts.length}`;
-  $("id").textContent = id;
-  $("services").replaceChildren(...services.map((name) => make("span", "", name)));
+  $("id").textContent = name;
+  $("services").replaceChildren(...services.map((service) => make("span", "", service)));
   $("back").disabled = index === 0;
   $("forward").disabled = index + 1 === drafts.length;
   say("");
@@ -230,7 +233,7 @@ async function save() {
     return false;
   }
   try {
-    await ask("/api/answers", { dialogue: overview.dialogues[current].id, answers: draft.answers, remarks: draft.remarks });
+    await ask("/api/answers", { dialogue: overview.dialogues[current].name, answers: draft.answers, remarks: draft.remarks });
   } catch (error) {
     say(`Not saved: ${error.message}`, true);
     return false;
@@ -309,7 +312,7 @@ async function openResult() {
 // ── keys ───────────────────────────────────────────────────────────────────────────────────────
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const typing = event.target.matches("textarea, input");
   if (typing) {
     if (event.key === "Escape") event.target.blur();
