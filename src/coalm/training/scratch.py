@@ -19,8 +19,8 @@ MIN_FREQUENCY = 2
 def train_tokenizer(samples: Iterable[Sample], vocabulary: int) -> Any:
     """A byte-level BPE of at most `vocabulary` tokens with the end token `<|end|>` and no chat template.
 
-    A space is a token of its own, never a part of a word: a value then has the same tokens in the user's
-    words, behind a quote and behind `=`, so that a small model can copy it.
+    A space belongs to the word behind it, and digits stand alone, so that times and prices can be copied
+    digit by digit.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -28,7 +28,7 @@ def train_tokenizer(samples: Iterable[Sample], vocabulary: int) -> Any:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(r"\p{L}+|\p{N}| |[^\s\p{L}\p{N}]+|\s"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s"), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
