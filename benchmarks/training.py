@@ -4,9 +4,10 @@
     python benchmarks/training.py --data MIXTURE --quick   # a mixture that `coalm data build` has written
 
 The same Llama of about 7M parameters (LoRA r 16, float32) and the same batches of 64 samples of CRA and SNIPS,
-in the recipes' `grouped` order, in one process: each batch is trained on both ways, one after the other. Both run
-the output head on target positions only; plain rows are unpadded. `gradient_difference` is that of the first
-batch, relative to its norm; `sharing_cra_snips` is the factor in samples per second. Run it on an idle machine.
+in the recipes' `grouped` order, in one process: each batch is trained on both ways, one after the other. Both
+run the output head on target positions only; plain rows are unpadded. `gradient_difference` is that of the
+first batch, relative to its norm; `sharing_cra_snips` is the factor in samples per second.
+Run it on an idle machine.
 """
 
 from __future__ import annotations

@@ -221,13 +221,15 @@ def stop_after(step: int) -> Any:
 
 
 @pytest.mark.parametrize("stops", [[1], [4], [3, 5, 6]])
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora", "muon"])
 def test_a_stopped_run_goes_on_bit_by_bit(
     tmp_path: Path, mixture: Path, base: Path, stops: list[int], method: str
 ) -> None:
     recipe = RECIPE
     if method == "lora":
         recipe = replace(RECIPE, scratch=None, model=str(base), method="lora", lora=Lora(rank=4, dropout=0.2))
+    elif method == "muon":
+        recipe = replace(RECIPE, optimizer="muon")
     train(recipe, mixture, tmp_path / "whole")
     for stop in stops:
         with pytest.raises(StoppedError):
@@ -303,13 +305,13 @@ def test_runs_are_not_mixed(tmp_path: Path, mixture: Path) -> None:
 def test_samples_longer_than_the_context(
     tmp_path: Path, mixture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = replace(RECIPE, scratch=replace(SHAPE, context=600), max_steps=1)
-    with pytest.raises(DataError, match=r"\d+ samples are longer than the 600 tokens"):
+    recipe = replace(RECIPE, scratch=replace(SHAPE, context=460), max_steps=1)
+    with pytest.raises(DataError, match=r"\d+ samples are longer than the 460 tokens"):
         train(recipe, mixture, tmp_path / "error")
     train(replace(recipe, too_long="drop"), mixture, tmp_path / "drop")
     dropped = facts(tmp_path / "drop")["store"]["dropped"]
     assert 0 < dropped < 30
-    assert f"train: left out {dropped} samples longer than 600 tokens" in capsys.readouterr().err
+    assert f"train: left out {dropped} samples longer than 460 tokens" in capsys.readouterr().err
 
 
 def test_no_mixture(tmp_path: Path) -> None:

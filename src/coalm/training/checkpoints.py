@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from coalm.errors import DataError
+from coalm.training.optimizer import Optimizers
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Position:
 
 
 def save_checkpoint(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, position: Position, keep: int
+    folder: Path, model: torch.nn.Module, optimizer: Optimizers, position: Position, keep: int
 ) -> Path:
     """Write `folder/step-…` and remove all but the latest `keep`.
 
@@ -66,7 +67,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return next(reversed(_checkpoints(folder)), None)
 
 
-def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: Optimizers) -> Position:
     """Put the state in `path` into model, optimizer and the random generator; where the run stood.
 
     Raises:

@@ -90,8 +90,11 @@ class Recipe:
     lora: Lora = field(default_factory=Lora)
     """The adapters, for `method: lora`."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: for a model from scratch; the layers' matrices are updated by Muon, the rest by AdamW."""
+
     learning_rate: float = 1e-4
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
 
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls after the warm-up; linear and cosine end at zero."""

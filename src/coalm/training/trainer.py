@@ -35,6 +35,7 @@ from coalm.training.collate import collate
 from coalm.training.data import Batches, Store, open_store, spread
 from coalm.training.display import Watch, show_training
 from coalm.training.forward import summed_loss
+from coalm.training.optimizer import Optimizers, make_optimizer
 from coalm.training.recipe import Recipe
 from coalm.training.trie import Row, Trie, pack
 
@@ -92,7 +93,7 @@ class _Run:
     base: Base
     batches: Batches
     held_out: Sequence[Row]
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizers
     device: str
 
     def packs(self, rows: Iterable[Row]) -> Iterator[Trie]:
@@ -161,22 +162,12 @@ def _open(recipe: Recipe, data: Path, out: Path, identity: Mapping[str, Any]) ->
     held_out: list[Row] = []
     if recipe.eval_samples and "validation" in identity["data_sha256"]:
         held_out = list(spread(store("validation"), recipe.eval_samples))
-    return _Run(recipe, base, batches, held_out, _optimizer(base.model, recipe), device)
+    return _Run(recipe, base, batches, held_out, make_optimizer(base.model, recipe), device)
 
 
 def _say_attention(recipe: Recipe, base: Base) -> None:
     if base.attention == "own" and recipe.sharing:
         log("this model cannot take shared prefixes: it is trained on plain rows, one at a time")
-
-
-def _optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    learned = [weight for weight in model.parameters() if weight.requires_grad]
-    groups = [
-        {"params": [weight for weight in learned if weight.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [weight for weight in learned if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), fused=True)
 
 
 def _go_on(run: _Run, out: Path) -> Position:
