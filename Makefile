@@ -12,7 +12,7 @@ demo: $(READY)  ## build data, train a tiny model, score it before and after, wr
 	$(BIN)/coalm demo
 
 test: $(READY)  ## all tests, offline
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
