@@ -75,6 +75,25 @@ def test_shares_of_validation() -> None:
     assert all(is_held_out(dialogue, Plan(validation=1 - 1e-12)) for dialogue in dialogues)
 
 
+def test_a_share_of_a_source_is_whole_dialogues(built: Path, tmp_path: Path) -> None:
+    card = build(FIXTURES, tmp_path, Plan(validation=0.3, shares={"snips": 0.5}))
+    some, whole = everything(tmp_path), everything(built)
+    assert 0 < sum(sample.source == "snips" for sample in some) < SAMPLES["snips"]
+    assert [s for s in some if s.source == "sgd"] == [s for s in whole if s.source == "sgd"]
+    assert {sample.output for sample in some} <= {sample.output for sample in whole}
+    assert card["shares"] == {"snips": 0.5}
+    assert "- snips: 50% of its dialogues were taken." in (tmp_path / "card.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [({"snipes": 0.5}, "unknown source `snipes`"), ({"snips": 0.0}, "above 0"), ({"snips": 1.1}, "at most 1")],
+)
+def test_shares_that_cannot_be(shares: dict[str, float], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        build(FIXTURES, tmp_path, Plan(shares=shares))
+
+
 def test_sources_are_interleaved(built: Path) -> None:
     order = [sample.source for sample in read(built, "train")]
     changes = sum(one != other for one, other in pairwise(order))

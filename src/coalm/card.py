@@ -237,6 +237,7 @@ def _mean(number: float | None) -> str:
 
 def _remarks(card: dict[str, Any]) -> str:
     lines = [f"- {name}: {source['note']}" for name, source in card["sources"].items() if source["note"]]
+    lines += [f"- {name}: {share:.0%} of its dialogues were taken." for name, share in card["shares"].items()]
     lines += [f"- {note}" for note in card["notes"]]
     return "Where the figures differ, and why:\n\n" + "\n".join(lines)
 

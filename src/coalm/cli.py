@@ -51,7 +51,7 @@ def data_build(args: argparse.Namespace) -> None:
         card = build(
             args.corpora,
             args.out,
-            Plan(args.layout, args.seed, args.validation),
+            Plan(args.layout, args.seed, args.validation, shares=dict(args.share)),
             sources=args.sources,
             encoder=encoder,
             progress=progress,
@@ -169,6 +169,14 @@ def _add_data(commands: Any) -> None:
     )
     build.add_argument("--seed", type=int, default=0)
     build.add_argument("--validation", type=float, default=0.01, help="share of dialogues held out")
+    build.add_argument(
+        "--share",
+        type=_share,
+        action="append",
+        default=[],
+        metavar="SOURCE=X",
+        help="take only this share of a source's dialogues, as sgd=0.25",
+    )
     build.add_argument("--tokenizer", help="model or tokenizer.json to count tokens with; default: our own")
     build.add_argument("--no-tokens", action="store_true", help="do not count tokens")
     build.add_argument("--json", action="store_true", help="print the card as JSON")
@@ -230,6 +238,11 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--minutes", type=float, default=2.0, help="how long to train")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
+
+
+def _share(text: str) -> tuple[str, float]:
+    name, _, share = text.partition("=")
+    return name, float(share)
 
 
 def _names(text: str) -> list[str]:

@@ -109,7 +109,10 @@ def measured(metrics: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def print_before_and_after(
     before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """A table of what was measured twice; a change beyond both intervals is marked."""
+    """A table of what was measured afterwards, beside what it was; a change beyond both intervals is marked.
+
+    What could not be measured before (a precision, where nothing was predicted) stands as a dash.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -118,10 +121,12 @@ def print_before_and_after(
         old = {metric["name"]: metric for metric in measured(before[name]["metrics"])}
         head = name
         for new in measured(content["metrics"]):
-            was = old[new["name"]]
-            mark = "rose" if new["low"] > was["high"] else "fell" if new["high"] < was["low"] else ""
+            was, mark = old.get(new["name"]), ""
+            if was:
+                mark = "rose" if new["low"] > was["high"] else "fell" if new["high"] < was["low"] else ""
             interval = f"{new['low']:.1f} to {new['high']:.1f}"
-            table.add_row(head, new["label"], f"{was['value']:.1f}", f"{new['value']:.1f}", interval, mark)
+            value = f"{was['value']:.1f}" if was else "–"
+            table.add_row(head, new["label"], value, f"{new['value']:.1f}", interval, mark)
             head = ""
         table.add_section()
     Console().print(table)

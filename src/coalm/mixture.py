@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,8 @@ class Plan:
     """What is decided for all dialogues: `validation` is the share of them that is held out.
 
     `mask_copies` and `mask_share` are of Hammer's masking; `tracked` is the number of services that a prompt of
-    `sgd-dst` lists, those that the dialogue does not speak of included.
+    `sgd-dst` lists, those that the dialogue does not speak of included. `shares` is the share of its dialogues
+    that is used of a source, for those that are not used whole.
     """
 
     layout: Layout = "react"
@@ -48,6 +49,7 @@ class Plan:
     mask_copies: int = masking.COPIES
     mask_share: float = masking.SHARE
     tracked: int = 5
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,7 @@ def build(
 
     started = time.monotonic()
     plan = plan or Plan()
-    if not 0 <= plan.validation < 1:
-        raise DataError(f"validation is a share of the dialogues, from 0 to below 1, not {plan.validation}")
+    _check(plan)
     trees = _find(corpora, sources)
     tally = Tally()
     with Shuffle(out / "train.parquet") as train, Shuffle(out / "validation.parquet") as held_out:
@@ -186,10 +187,22 @@ def is_held_out(dialogue: Dialogue, plan: Plan) -> bool:
     return _number(f"{plan.seed}/{said}") < plan.validation * 2**64
 
 
+def _check(plan: Plan) -> None:
+    if not 0 <= plan.validation < 1:
+        raise DataError(f"validation is a share of the dialogues, from 0 to below 1, not {plan.validation}")
+    for name, share in plan.shares.items():
+        if name not in SOURCES:
+            raise DataError(f"unknown source `{name}`", hint=did_you_mean(name, SOURCES))
+        if not 0 < share <= 1:
+            raise DataError(f"the share of {name} is above 0 and at most 1, not {share}")
+
+
 def _dialogues(corpora: Path, names: Iterable[str], plan: Plan) -> Iterator[tuple[Source, Dialogue]]:
     for name in names:
+        share = plan.shares.get(name, 1.0)
         for dialogue in SOURCES[name].load(corpora, plan):
-            yield SOURCES[name], dialogue
+            if _number(f"{plan.seed}/share/{name}/{dialogue.id}") < share * 2**64:
+                yield SOURCES[name], dialogue
 
 
 def _place(sample: Sample, plan: Plan) -> int:

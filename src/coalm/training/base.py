@@ -85,7 +85,7 @@ def _load(recipe: Recipe, tokenizer: Any) -> Any:
         raise MissingExtra(error.name or "transformers", extra="train") from None
     transformers.utils.logging.disable_progress_bar()
     if recipe.scratch:
-        return build_llama(recipe.scratch, len(tokenizer), tokenizer.eos_token_id, recipe.seed)
+        return build_llama(recipe.scratch, tokenizer, recipe.seed)
     try:
         return transformers.AutoModelForCausalLM.from_pretrained(recipe.model, dtype="auto")
     except (OSError, ValueError) as error:

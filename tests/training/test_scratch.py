@@ -1,0 +1,54 @@
+"""Models from random weights: how they start out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from coalm.training.recipe import Scratch
+from coalm.training.scratch import END, build_llama, train_tokenizer
+from tests.training.made import samples
+
+SHAPE = Scratch(hidden_size=64, intermediate_size=128, layers=2, heads=2, kv_heads=2, vocabulary=600)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return train_tokenizer(samples(40, 40), SHAPE.vocabulary)
+
+
+def test_the_same_seed_gives_the_same_weights(tokenizer: Any) -> None:
+    first, again, other = (build_llama(SHAPE, tokenizer, seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
+
+
+def test_attention_starts_out_near(tokenizer: Any) -> None:
+    model = build_llama(SHAPE, tokenizer, 0).eval()
+    model.set_attn_implementation("eager")
+    ids = torch.randint(len(tokenizer), (8, 256), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        steep, flat = model(ids, output_attentions=True).attentions[0][:, :, -1].mean(0)
+    assert steep[-16:].sum() > 0.8
+    assert 0.4 < flat[-16:].sum() < 0.8  # the harmonic sums of 16 and 256 terms stand 0.55 to 1
+    assert steep[-4:].sum() > flat[-4:].sum()
+
+
+def test_a_word_and_its_twin_behind_a_space_start_out_alike(tokenizer: Any) -> None:
+    words = tokenizer.get_vocab()
+    twins = [(words[word], words[word[1:]]) for word in words if word.startswith("Ġ") and word[1:] in words]
+    assert len(twins) > 20
+    weight = build_llama(SHAPE, tokenizer, 0).get_input_embeddings().weight
+    pairs = torch.tensor(twins)
+    likeness = torch.cosine_similarity(weight[pairs[:, 0]], weight[pairs[:, 1]])
+    assert likeness.mean() > 0.8
+    strangers = torch.cosine_similarity(weight[pairs[:, 0]], weight[pairs[:, 1].roll(1)])
+    assert strangers.abs().mean() < 0.3
+
+
+def test_texts_come_back_whole(tokenizer: Any) -> None:
+    text = "Book 2 tables at 19:30, für Zoë  — “now”\n\t{'a': 1.5}"
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.eos_token == END
