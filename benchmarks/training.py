@@ -1,7 +1,8 @@
 """How much the shared prefixes save: tries against plain rows, in tokens computed and in samples per second.
 
     python benchmarks/training.py --corpora DIR            # folder with snips and sgd, as folders or zips
-    python benchmarks/training.py --data MIXTURE --quick   # a mixture that `coalm data build` has written
+    python benchmarks/training.py --data MIXTURE           # a mixture that `coalm data build` has written
+    python benchmarks/training.py --quick                  # the demo's corpora, one batch
 
 The same Llama of about 7M parameters (LoRA r 16, float32) and the same batches of 64 samples of CRA and SNIPS,
 in the recipes' `grouped` order, in one process: each batch is trained on both ways, one after the other. Both
@@ -24,6 +25,7 @@ from typing import Any
 
 import torch
 
+from coalm.demo import DATA
 from coalm.dialogue import Sample
 from coalm.mixture import build, read
 from coalm.runs import package_versions
@@ -42,15 +44,18 @@ WAYS = {"trie": True, "rows": False}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    given = parser.add_mutually_exclusive_group(required=True)
+    given = parser.add_mutually_exclusive_group()
     given.add_argument("--data", type=Path, help="mixture folder")
     given.add_argument(
-        "--corpora", type=Path, help="folder with the corpora; a mixture is built from them first"
+        "--corpora",
+        type=Path,
+        default=DATA / "corpora",
+        help="folder with the corpora, from which a mixture is built first; default: the demo's",
     )
-    parser.add_argument("--quick", action="store_true", help="two batches instead of six")
+    parser.add_argument("--quick", action="store_true", help="one batch instead of six")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     args = parser.parse_args()
-    batches = 2 if args.quick else 6
+    batches = 1 if args.quick else 6
     if args.data:
         figures = measure(args.data, batches)
     else:
@@ -103,6 +108,9 @@ class SizedTokenizer:
 
     def __len__(self) -> int:
         return self._size
+
+    def get_vocab(self) -> dict[str, int]:
+        return {}
 
 
 def draw(data: Path, count: int) -> list[Sample]:

@@ -1,0 +1,20 @@
+"""The speed measurements run, and compare like with like."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.timeout(300)
+def test_training_by_tries_computes_fewer_tokens_and_the_same_gradients() -> None:
+    command = [sys.executable, ROOT / "benchmarks" / "training.py", "--quick", "--json"]
+    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert figures["gradient_difference"] < 1e-5
+    assert figures["fewer_tokens"] > 2
