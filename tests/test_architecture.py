@@ -23,15 +23,23 @@ ALLOWED = {
     "archive": set(),
     "cra": {"sources", "archive", "models", "prompts"},
     "shuffle": set(),
-    "mixture": {"sources", "families", "cra", "card", "shuffle", "tokens", "progress"},
-    "card": {"sources", "cra"},
+    "card": {"tokens"},
+    "pictures": set(),
+    "corpora": {"sources", "families", "cra", "card"},
+    "mixture": {"corpora", "card", "pictures", "archive", "shuffle", "tokens"},
+    "push": set(),
     "show": {"mixture", "tokens"},
     "training": {"mixture", "tokens", "progress", "recipes"},
     "benchmarks": {"sources", "families", "models"},
     "evaluate": {"benchmarks", "families", "models", "progress"},
     "report": {"benchmarks"},
-    "demo": {"mixture", "training", "evaluate", "report", "progress", "tokens"},
-    "cli": {"mixture", "show", "training", "evaluate", "report", "demo", "tokens", "progress"},
+    "demo": {"corpora", "mixture", "training", "evaluate", "report", "progress", "tokens"},
+    "arguments": set(),
+    "cli_data": {
+        *("arguments", "corpora", "mixture", "show", "archive", "cra", "sources", "push"),
+        *("tokens", "progress"),
+    },
+    "cli": {"arguments", "cli_data", "training", "evaluate", "report", "demo"},
 }
 HEAVY = {"torch", "transformers", "peft", "pyarrow", "jieba", "rich", "numpy", "tokenizers", "jinja2"}
 

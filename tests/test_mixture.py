@@ -6,23 +6,28 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pyarrow.parquet as pq
 import pytest
 
-from coalm import mixture
+from coalm import archive, mixture
+from coalm.corpora import Plan, is_held_out
 from coalm.cra.grounded import ground
+from coalm.demo import DATA
 from coalm.dialogue import Dialogue, Request, Sample
 from coalm.errors import DataError, NotFound
 from coalm.families import coalm
-from coalm.mixture import Plan, build, is_held_out, read
+from coalm.mixture import build, read
 from coalm.sources import sgd, snips
 from coalm.tokens import Encoder
 
 FIXTURES = Path(__file__).parent / "fixtures"
+DEMO = DATA / "corpora"
+OWN = Path(__file__).parents[1] / "examples" / "own_tools"
 SAMPLES = {"snips": 10, "sgd": 27}
 FILES = ("train.parquet", "validation.parquet", "card.json", "card.md")
 
@@ -92,6 +97,117 @@ def test_a_share_of_a_source_is_whole_dialogues(built: Path, tmp_path: Path) -> 
 def test_shares_that_cannot_be(shares: dict[str, float], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         build(FIXTURES, tmp_path, Plan(shares=shares))
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_the_number_of_processes_does_not_show(
+    jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = (*FILES, "dialogues.parquet", "lengths.svg")
+    for count, out in ((1, tmp_path / "one"), (jobs, tmp_path / "many")):
+        told: list[int] = []
+        build(
+            DEMO,
+            out,
+            Plan(validation=0.1),
+            mixture="extended",
+            encoder=Encoder.load(),
+            jobs=count,
+            progress=lambda done, total: told.append(done),  # noqa: B023
+        )
+        assert told[-1] <= len(everything(out))
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "many" / file).read_bytes(), file
+    assert not (tmp_path / "many" / ".building").exists()
+
+
+def test_an_error_in_one_process_ends_the_run(corpora: Path, tmp_path: Path) -> None:
+    (corpora / "sgd" / "train" / "dialogues_002.json").write_text('[{"turns": 3}')
+    with pytest.raises(DataError, match=r"dialogues_002\.json:1: not valid JSON"):
+        build(corpora, tmp_path / "out", jobs=2)
+    assert list((tmp_path / "out").glob("*")) == []
+
+
+def test_the_dialogues_of_cra_are_kept_as_their_samples_were_made(built: Path) -> None:
+    kept = list(archive.read(built))
+    assert [dialogue.id for dialogue in kept] == [dialogue.id for dialogue in sgd.load(FIXTURES)]
+    samples = {(s.dialogue, s.turn): s for s in everything(built) if s.source == "sgd"}
+    made = [sample for dialogue in kept for sample in coalm.act_samples(dialogue)]
+    assert {(sample.dialogue, sample.turn): sample for sample in made} == samples
+
+
+def test_services_leave_what_is_about_them_alone(tmp_path: Path) -> None:
+    everywhere = {service for dialogue in sgd.load(DEMO) for service in dialogue.services}
+    assert {"restaurant", "taxi"} < everywhere
+    build(DEMO, tmp_path, Plan(services=("restaurant", "taxi")), sources=["sgd", "sgd-dst"])
+    found = {sample.services for sample in everything(tmp_path)}
+    assert {("restaurant",), ("taxi",)} <= found
+    assert all(set(services) <= {"restaurant", "taxi"} for services in found)
+    with pytest.raises(DataError, match=r"unknown service `taxis`(.|\n)*did you mean `taxi`"):
+        build(DEMO, tmp_path, Plan(services=("restaurant", "taxis")), sources=["sgd"])
+
+
+def test_the_splits_of_sgd(tmp_path: Path) -> None:
+    build(DEMO, tmp_path, Plan(sgd_splits=("dev", "test")), sources=["sgd"])
+    assert {sample.dialogue.split("/")[0] for sample in everything(tmp_path)} == {"dev", "test"}
+
+
+def test_the_extended_mixture_tracks_states_of_sgd(tmp_path: Path) -> None:
+    papers = build(DEMO, tmp_path / "paper", Plan(mask_copies=1))
+    extended = build(DEMO, tmp_path / "extended", Plan(mask_copies=1), mixture="extended")
+    assert list(papers["sources"]) == ["snips", "xlam", "toolace", "sgd"]
+    assert list(extended["sources"]) == [*papers["sources"], "sgd-dst"]
+
+
+def test_conversations_of_ones_own(tmp_path: Path) -> None:
+    card = build(None, tmp_path, dialogues=OWN / "my.jsonl", tools=OWN / "tools.json", encoder=Encoder.load())
+    samples = everything(tmp_path)
+    assert {sample.source for sample in samples} == {"messages"}
+    assert card["sources"]["messages"]["samples"]["train"] == len(list(read(tmp_path, "train")))
+    assert any("Action: " in sample.output for sample in samples)
+    assert len(list(archive.read(tmp_path))) == 6
+
+
+def test_calls_that_cannot_be_read_are_counted_in_the_card(tmp_path: Path) -> None:
+    row = {
+        "system": 'Tools: [{"name": "Find", "parameters": {"type": "dict", "properties": {"city": {}}}}]',
+        "conversations": [
+            {"from": "user", "value": "Find Oslo."},
+            {"from": "assistant", "value": "[Find(city=Oslo)]"},
+            {"from": "user", "value": "Again, please."},
+            {"from": "assistant", "value": '[Find(city="Oslo")]'},
+        ],
+    }
+    (tmp_path / "toolace").mkdir()
+    (tmp_path / "toolace" / "data.json").write_text(json.dumps([row] * 3))
+    for jobs in (1, 2):
+        card = build(tmp_path, tmp_path / "out", jobs=jobs)
+        assert sum(card["unread_calls"].values()) == 3
+    assert "toolace: 3 calls cannot be read and stay text" in (tmp_path / "out" / "card.md").read_text()
+
+
+def test_shared_prefixes_and_lengths_are_those_of_the_samples(tmp_path: Path) -> None:
+    encoder = Encoder.load()
+    card = build(FIXTURES, tmp_path, Plan(validation=0), sources=["snips"], encoder=encoder)
+    source = card["sources"]["snips"]
+    dialogues = [sample for one in snips.load(FIXTURES) for sample in coalm.state_samples(one)]
+    rows = [[*t.prompt, *t.output] for t in map(encoder.sample, dialogues)]
+    assert sum(source["lengths"]) == len(rows)
+    assert source["lengths"][len(rows[0]) // card["length_bin"]] > 0
+    shared = sum(
+        len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))))
+        for one, two in pairwise(rows)
+    )
+    whole = sum(map(len, rows))
+    # Counted to the end of a line, so never more than what is really shared, and not much less.
+    assert 0.9 * shared <= source["shared_prefix"] * whole <= shared + 1
+    assert "lengths.svg" in (tmp_path / "card.md").read_text(encoding="utf-8")
+    ElementTree.parse(tmp_path / "lengths.svg")
+
+
+def test_nothing_to_build_from(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--corpora, --dialogues or --released"):
+        build(None, tmp_path)
 
 
 def test_sources_are_interleaved(built: Path) -> None:
@@ -234,7 +350,7 @@ def test_a_broken_corpus_leaves_nothing_half_done(corpora: Path, tmp_path: Path)
     with pytest.raises(DataError, match=r"dialogues_002\.json:1: not valid JSON"):
         build(corpora, tmp_path / "out", Plan(seed=1))
     assert {file: (tmp_path / "out" / file).read_bytes() for file in FILES} == before
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {*FILES, "run.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*FILES, "dialogues.parquet", "run.json"}
 
 
 def test_progress_is_told(tmp_path: Path) -> None:

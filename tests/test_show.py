@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from coalm.corpora import Plan
 from coalm.errors import DataError
-from coalm.mixture import Plan, build, read
+from coalm.mixture import build, read
 from coalm.show import show, split_tokens
 from coalm.tokens import Encoder
 

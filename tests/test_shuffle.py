@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from coalm import shuffle
 from coalm.dialogue import Sample
-from coalm.shuffle import Shuffle, count_rows, read_samples
+from coalm.shuffle import Spill, count_rows, read_samples, write_sorted
 
 
 def sample(number: int) -> Sample:
@@ -19,10 +20,10 @@ def sample(number: int) -> Sample:
 
 
 def write(path: Path, keys: list[int]) -> None:
-    with Shuffle(path) as rows:
+    with Spill(path.with_suffix(".spill")) as rows:
         for key in keys:
             rows.add(key, sample(key % 1000), tokens=key % 7)
-        rows.write()
+    write_sorted([path.with_suffix(".spill")], path)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -54,8 +55,20 @@ def test_row_groups_are_full_but_for_the_last(tmp_path: Path, monkeypatch: pytes
     assert sizes == [100, 100, 50]
 
 
-def test_nothing_is_left_beside_the_file(tmp_path: Path) -> None:
+def test_spills_of_several_processes_are_one_file(tmp_path: Path) -> None:
+    keys = [number * 0x9E3779B97F4A7C15 % 2**64 for number in range(1, 300)]
+    write(tmp_path / "one.parquet", keys)
+    for part in range(3):
+        with Spill(tmp_path / f"{part}") as rows:
+            for key in keys[part::3]:
+                rows.add(key, sample(key % 1000), tokens=key % 7)
+    write_sorted([tmp_path / f"{part}" for part in range(3)], tmp_path / "two.parquet")
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
     write(tmp_path / "one.parquet", [1, 2])
-    with pytest.raises(TypeError):
-        write(tmp_path / "two.parquet", [3, None])  # type: ignore[list-item]
-    assert [path.name for path in tmp_path.iterdir()] == ["one.parquet"]
+    (tmp_path / "one.spill" / "0.spill").write_bytes(b"damaged")
+    with pytest.raises((OSError, pa.ArrowInvalid), match=r".+"):
+        write_sorted([tmp_path / "one.spill"], tmp_path / "two.parquet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.parquet", "one.spill"]

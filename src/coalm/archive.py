@@ -11,7 +11,7 @@ is a dialogue; its turns are JSON, and the tools and domains that dialogues shar
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from coalm.dialogue import Act, Dialogue, Domain, Slot, Tool, ToolCall, Turn
 from coalm.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 NAME = "dialogues.parquet"
@@ -33,40 +34,33 @@ class Writer:
     """Writes a folder's archive, in the order in which dialogues come; the file is there when all of it is."""
 
     def __init__(self, folder: Path) -> None:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / NAME
         self._unfinished = folder / f".{NAME}.tmp"
-        services = pa.field("services", pa.list_(pa.string()))
-        self._schema = pa.schema([services if name == "services" else (name, pa.string()) for name in _COLUMNS])
         self._file: pq.ParquetWriter = pq.ParquetWriter(
-            self._unfinished, self._schema, compression="zstd", use_dictionary=["source", "tools", "domains"]
+            self._unfinished, _schema(), compression="zstd", use_dictionary=["source", "tools", "domains"]
         )
-        self._rows: list[dict[str, Any]] = []
-        self._last: dict[str, tuple[Shared, str]] = {}  # what the last dialogue had, and as text
+        self._held: list[Dialogue] = []
 
     def add(self, dialogue: Dialogue) -> None:
-        turns = json.dumps([_turn_to_json(turn) for turn in dialogue.turns], ensure_ascii=False)
-        row = {name: getattr(dialogue, name) for name in ("id", "source", "origin", "services")}
-        shared = {name: self._write(name, getattr(dialogue, name)) for name in ("tools", "domains")}
-        self._rows.append({**row, **shared, "turns": turns})
-        if len(self._rows) == ROW_GROUP:
+        self._held.append(dialogue)
+        if len(self._held) == ROW_GROUP:
             self._flush()
 
-    def _write(self, name: str, shared: Shared) -> str:
-        """As JSON, once for all dialogues that have the same."""
-        if name not in self._last or self._last[name][0] is not shared:
-            self._last[name] = (shared, json.dumps([asdict(item) for item in shared], ensure_ascii=False))
-        return self._last[name][1]
-
-    def _flush(self) -> None:
+    def add_part(self, path: Path) -> None:
+        """The dialogues of a file that `write_part` has written, as a row group of their own."""
         import pyarrow as pa
 
-        if self._rows:
-            self._file.write_table(pa.Table.from_pylist(self._rows, self._schema))
-        self._rows.clear()
+        self._flush()
+        with pa.OSFile(str(path)) as file:
+            self._file.write_table(pa.ipc.open_stream(file).read_all())
+
+    def _flush(self) -> None:
+        if self._held:
+            self._file.write_table(_to_table(self._held))
+        self._held.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +72,56 @@ class Writer:
             self._unfinished.replace(self._path)
         else:
             self._unfinished.unlink(missing_ok=True)
+
+
+def write_part(dialogues: Sequence[Dialogue], path: Path) -> None:
+    """Write some of an archive's dialogues to a file of their own, for `join`."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, _schema()) as stream:
+        stream.write_table(_to_table(dialogues))
+
+
+def join(parts: Sequence[Path], folder: Path) -> None:
+    """Make a folder's archive of parts, in that order; without any, the folder has none afterwards."""
+    (folder / NAME).unlink(missing_ok=True)
+    if parts:
+        with Writer(folder) as archive:
+            for part in parts:
+                archive.add_part(part)
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    services = pa.field("services", pa.list_(pa.string()))
+    return pa.schema([services if name == "services" else (name, pa.string()) for name in _COLUMNS])
+
+
+def _to_table(dialogues: Iterable[Dialogue]) -> pa.Table:
+    import pyarrow as pa
+
+    written: dict[int, tuple[Shared, str]] = {}  # tools and domains as text, once for all that have the same
+
+    def write(shared: Shared) -> str:
+        if id(shared) not in written:
+            text = json.dumps([asdict(item) for item in shared], ensure_ascii=False)
+            written[id(shared)] = (shared, text)
+        return written[id(shared)][1]
+
+    rows = [
+        {
+            "id": dialogue.id,
+            "source": dialogue.source,
+            "origin": dialogue.origin,
+            "services": dialogue.services,
+            "tools": write(dialogue.tools),
+            "domains": write(dialogue.domains),
+            "turns": json.dumps([_turn_to_json(turn) for turn in dialogue.turns], ensure_ascii=False),
+        }
+        for dialogue in dialogues
+    ]
+    return pa.Table.from_pylist(rows, _schema())
 
 
 def read(folder: Path, only: Collection[tuple[str, str]] | None = None) -> Iterator[Dialogue]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coalm.dialogue import Sample
+
+if TYPE_CHECKING:
+    from coalm.tokens import Size
 
 
 class Corpus(NamedTuple):
@@ -46,7 +50,8 @@ CORPORA = {
         "https://huggingface.co/datasets/Salesforce/xlam-function-calling-60k",
         202_500,
         129_001_612,
-        "202,500 is three times 67,500: xLAM's 60,000 rows and 7,500 irrelevance rows, in three masked copies.",
+        "A sample for each masked copy of a row: {dialogues}. 202,500 is three times 67,500, of xLAM's 60,000 "
+        "rows and 7,500 irrelevance rows.",
     ),
     "toolace": Corpus(
         "ToolACE",
@@ -56,6 +61,8 @@ CORPORA = {
         "https://huggingface.co/datasets/Team-ACE/ToolACE",
         13_819,
         10_199_147,
+        "A sample for each turn of the assistant in {dialogues} conversations. The paper does not say which "
+        "turns of the published ones its 13,819 samples are.",
     ),
     "sgd": Corpus(
         "SGD",
@@ -77,14 +84,50 @@ CORPORA = {
         "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue",
         note="Not in the paper's mixture.",
     ),
+    "sgd-llm": Corpus(
+        "SGD, rewritten",
+        "CRA",
+        "ReAct with API calls, multi-turn",
+        "cc-by-sa-4.0",
+        "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue",
+        82_236,
+        59_704_782,
+        "A sample for every step of {dialogues} dialogues that a language model has written anew by "
+        "`coalm data cra`, less those that the checks rejected. Its terms apply too.",
+    ),
+    "messages": Corpus(
+        "own conversations", "CRA", "ReAct with API calls, multi-turn", "other", "this folder's `run.json`"
+    ),
+}
+RELEASED = "https://huggingface.co/datasets/uiuc-convai/CoALM-IT"
+CORPORA |= {
+    f"released-{name}": CORPORA[name]._replace(
+        title=f"{CORPORA[name].title}, as released",
+        license="cc-by-nc-4.0",
+        origin=RELEASED,
+        note="The authors' own rows, told from the others by their form (sources/released.py); their "
+        "licence is for non-commercial use.",
+    )
+    for name in ("snips", "xlam", "toolace", "sgd")
 }
 PAPER_SAMPLES = 311_583
 PAPER_TOKENS = 211_184_321
 NOTES = (
+    "The release has 311,639 rows, 56 more than Table 1 adds up to: SNIPS has 13,084 there.",
     "Table 1 of the paper has the rows of Hammer and ToolACE swapped; they are put right here.",
     "The paper's 760.90 tokens per sample is the mean of four means; per sample it is 677.8.",
     "Tokens depend on the tokenizer; the paper's figures are for that of Llama 3.",
+    "Licences are those under which the owners publish the corpora. Files of the same form from elsewhere, "
+    "which are read just as well, have their own.",
 )
+
+
+PICTURE = "lengths.svg"
+
+BIN = 128
+"""Tokens that a bar of the length histogram stands for."""
+BINS = 33
+"""Bars of it; the last stands for all that is longer."""
 
 
 @dataclass(slots=True)
@@ -94,17 +137,34 @@ class Tally:
     samples: int = 0
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # source, split, task
     tokens: Counter[tuple[str, str]] = field(default_factory=Counter)  # source, split
-    longest: Counter[str] = field(default_factory=Counter)  # source -> tokens of its longest sample
-    dialogues: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    shared: Counter[str] = field(default_factory=Counter)  # source -> tokens shared with the sample before
+    lengths: Counter[tuple[str, int]] = field(default_factory=Counter)  # source, bin
+    longest: dict[str, int] = field(default_factory=dict)  # source -> tokens of its longest sample
+    dialogues: defaultdict[tuple[str, str], set[str]] = field(default_factory=partial(defaultdict, set))
+    services: set[str] = field(default_factory=set)  # of all dialogues of SGD that were read
     skeletons: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)  # ToolACE's calls that stay text, by kind of fault
 
-    def add(self, split: str, sample: Sample, tokens: int | None) -> None:
+    def add(self, split: str, sample: Sample, size: Size | None) -> None:
         self.samples += 1
         self.counts[sample.source, split, sample.task] += 1
         self.dialogues[sample.source, split].add(sample.dialogue)
-        if tokens is not None:
-            self.tokens[sample.source, split] += tokens
-            self.longest[sample.source] = max(self.longest[sample.source], tokens)
+        if size is not None:
+            self.tokens[sample.source, split] += size.all
+            self.shared[sample.source] += size.shared
+            self.lengths[sample.source, min(size.all // BIN, BINS - 1)] += 1
+            self.longest[sample.source] = max(self.longest.get(sample.source, 0), size.all)
+
+    def add_up(self, other: Tally) -> None:
+        """Add the counts of another part of the same mixture."""
+        self.samples += other.samples
+        for name in ("counts", "tokens", "shared", "lengths", "skeletons", "unread"):
+            getattr(self, name).update(getattr(other, name))
+        for source, length in other.longest.items():
+            self.longest[source] = max(self.longest.get(source, 0), length)
+        for key, ids in other.dialogues.items():
+            self.dialogues[key] |= ids
+        self.services |= other.services
 
 
 def describe_mixture(tally: Tally, settings: Mapping[str, Any], tokenizer: str | None) -> dict[str, Any]:
@@ -117,7 +177,10 @@ def describe_mixture(tally: Tally, settings: Mapping[str, Any], tokenizer: str |
         "tokenizer": tokenizer,
         "samples": {split: _total(tally, split) for split in ("train", "validation")},
         "tokens": sum(tally.tokens.values()) if tokenizer else None,
+        "shared_prefix": _share(sum(tally.shared.values()), sum(tally.tokens.values())),
+        "length_bin": BIN,
         "thought_skeletons": len(tally.skeletons),
+        "unread_calls": dict(sorted(tally.unread.items())),
         "sources": sources,
         "paper": {"samples": PAPER_SAMPLES, "tokens": PAPER_TOKENS},
         "notes": list(NOTES),
@@ -127,6 +190,10 @@ def describe_mixture(tally: Tally, settings: Mapping[str, Any], tokenizer: str |
 def _total(tally: Tally, split: str, name: str | None = None) -> int:
     found = [n for (source, part, _), n in tally.counts.items() if part == split and name in (None, source)]
     return sum(found)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
 
 
 def _describe_source(name: str, tally: Tally, counted: bool) -> dict[str, Any]:
@@ -147,6 +214,8 @@ def _describe_source(name: str, tally: Tally, counted: bool) -> dict[str, Any]:
         "tokens": tokens if counted else None,
         "tokens_per_sample": round(tokens / sum(samples.values()), 2) if counted else None,
         "longest_sample": tally.longest[name] if counted else None,
+        "lengths": [tally.lengths[name, bin] for bin in range(BINS)] if counted else None,
+        "shared_prefix": _share(tally.shared[name], tokens),
         "paper": {"samples": corpus.paper_samples, "tokens": corpus.paper_tokens},
         "license": corpus.license,
         "origin": corpus.origin,
@@ -159,8 +228,9 @@ def _describe_source(name: str, tally: Tally, counted: bool) -> dict[str, Any]:
 
 def write_card(card: dict[str, Any]) -> str:
     """The card as Markdown with the front matter that the Hugging Face Hub reads."""
-    parts = (_front_matter(card), _summary(card), _table(card), _remarks(card), _fields(), _licenses(card))
-    return "\n\n".join(parts) + "\n"
+    parts = [_front_matter(card), _summary(card), _table(card), _remarks(card)]
+    parts += [_lengths(card)] if card["tokenizer"] else []
+    return "\n\n".join([*parts, _fields(), _licenses(card)]) + "\n"
 
 
 def _front_matter(card: dict[str, Any]) -> str:
@@ -238,8 +308,27 @@ def _mean(number: float | None) -> str:
 def _remarks(card: dict[str, Any]) -> str:
     lines = [f"- {name}: {source['note']}" for name, source in card["sources"].items() if source["note"]]
     lines += [f"- {name}: {share:.0%} of its dialogues were taken." for name, share in card["shares"].items()]
+    if unread := sum(card["unread_calls"].values()):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in card["unread_calls"].items())
+        lines.append(f"- toolace: {unread} calls cannot be read and stay text ({kinds}).")
     lines += [f"- {note}" for note in card["notes"]]
     return "Where the figures differ, and why:\n\n" + "\n".join(lines)
+
+
+def _lengths(card: dict[str, Any]) -> str:
+    lines = [
+        "## Lengths and shared prefixes\n",
+        f"![Samples by their length in tokens]({PICTURE})\n",
+        "| source | longest sample | shared prefix |",
+        "|---|--:|--:|",
+    ]
+    for name, source in card["sources"].items():
+        lines.append(f"| {name} | {_int(source['longest_sample'])} | {source['shared_prefix']:.1%} |")
+    lines.append(f"| **all** | | {card['shared_prefix']:.1%} |\n")
+    return "\n".join(lines) + (
+        "\nThe shared prefix is the share of tokens that a sample has in common with the one before it, in the "
+        "order of its corpus: what training with shared prefixes computes once at the least."
+    )
 
 
 def _fields() -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from coalm import __version__
+from coalm.arguments import add_command, names
+from coalm.cli_data import add_data
 from coalm.errors import CoalmError, DataError
-
-Command = Callable[[argparse.Namespace], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,36 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-# ── commands ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def data_build(args: argparse.Namespace) -> None:
-    from coalm.mixture import Plan, build
-    from coalm.progress import bar
-    from coalm.tokens import Encoder
-
-    encoder = None if args.no_tokens else Encoder.load(args.tokenizer)
-    with bar("building") as progress:
-        card = build(
-            args.corpora,
-            args.out,
-            Plan(args.layout, args.seed, args.validation, shares=dict(args.share)),
-            sources=args.sources,
-            encoder=encoder,
-            progress=progress,
-        )
-    if args.json:
-        print(json.dumps(card, ensure_ascii=False))
-    else:
-        print(args.out / "card.md")
-
-
-def data_show(args: argparse.Namespace) -> None:
-    from coalm.show import show
-    from coalm.tokens import Encoder
-
-    encoder = Encoder.load(args.tokens or None) if args.tokens is not None else None
-    show(args.folder, count=args.n, source=args.source, encoder=encoder)
+# ── commands, but for `data` (cli_data.py) ────────────────────────────────────────────────────────
 
 
 def train(args: argparse.Namespace) -> None:
@@ -132,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"coalm {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_data(commands)
+    add_data(commands)
     _add_train(commands)
     _add_eval(commands)
     _add_score(commands)
@@ -141,57 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: Any, name: str, run: Command, help: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=help, description=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    command.set_defaults(run=run)
-    return command
-
-
-def _add_data(commands: Any) -> None:
-    parser = commands.add_parser("data", help="build the training mixture, look at its samples")
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-
-    build = _add(actions, "build", data_build, "Build the CoALM-IT mixture from raw corpora.")
-    build.add_argument(
-        "--corpora", type=Path, required=True, help="folder with snips, sgd … as folders or zips"
-    )
-    build.add_argument(
-        "--out", type=Path, required=True, help="folder to write train/validation.parquet and card to"
-    )
-    build.add_argument(
-        "--sources", type=_names, help="comma-separated; default: all of the paper's that are there"
-    )
-    build.add_argument(
-        "--layout", choices=("react", "paper"), default="react", help="where the thought of CRA stands"
-    )
-    build.add_argument("--seed", type=int, default=0)
-    build.add_argument("--validation", type=float, default=0.01, help="share of dialogues held out")
-    build.add_argument(
-        "--share",
-        type=_share,
-        action="append",
-        default=[],
-        metavar="SOURCE=X",
-        help="take only this share of a source's dialogues, as sgd=0.25",
-    )
-    build.add_argument("--tokenizer", help="model or tokenizer.json to count tokens with; default: our own")
-    build.add_argument("--no-tokens", action="store_true", help="do not count tokens")
-    build.add_argument("--json", action="store_true", help="print the card as JSON")
-
-    show = _add(actions, "show", data_show, "Print samples of a mixture.")
-    show.add_argument("folder", type=Path)
-    show.add_argument("-n", type=int, default=3, help="how many")
-    show.add_argument("--source", help="only samples of this source")
-    show.add_argument(
-        "--tokens", nargs="?", const="", metavar="MODEL", help="exactly what MODEL sees, coloured by loss"
-    )
-
-
 def _add_train(commands: Any) -> None:
-    parser = _add(commands, "train", train, "Fine-tune a model, or train a tiny one, by a recipe.")
+    parser = add_command(commands, "train", train, "Fine-tune a model, or train a tiny one, by a recipe.")
     parser.add_argument("recipe", help="name of a shipped recipe (tiny, coalm-8b …) or a YAML file")
     parser.add_argument("--data", type=Path, help="mixture folder, as `coalm data build` writes it")
     parser.add_argument("--out", type=Path, help="folder for checkpoints, metrics and the model")
@@ -203,9 +125,11 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_eval(commands: Any) -> None:
-    parser = _add(commands, "eval", evaluate, "Run a model on benchmarks and score it; resumes by itself.")
+    parser = add_command(
+        commands, "eval", evaluate, "Run a model on benchmarks and score it; resumes by itself."
+    )
     parser.add_argument("model", help="hf:FOLDER_OR_HUB_ID, replay:FILE, or a model folder")
-    parser.add_argument("--bench", type=_names, default=["multiwoz", "apibank", "bfcl"], help="comma-separated")
+    parser.add_argument("--bench", type=names, default=["multiwoz", "apibank", "bfcl"], help="comma-separated")
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with the benchmarks' data, or their zips"
     )
@@ -218,7 +142,7 @@ def _add_eval(commands: Any) -> None:
 
 
 def _add_score(commands: Any) -> None:
-    parser = _add(commands, "score", score, "Score a file of predictions, without a model.")
+    parser = add_command(commands, "score", score, "Score a file of predictions, without a model.")
     parser.add_argument("bench", help="multiwoz, apibank, bfcl or snips")
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with the benchmark's data, or its zip")
@@ -227,26 +151,19 @@ def _add_score(commands: Any) -> None:
 
 
 def _add_report(commands: Any) -> None:
-    parser = _add(commands, "report", report, "Write one self-contained HTML page about runs.")
+    parser = add_command(commands, "report", report, "Write one self-contained HTML page about runs.")
     parser.add_argument("runs", type=Path, nargs="+", help="folders of training and evaluation runs")
     parser.add_argument("--out", type=Path, default=Path("report.html"))
     parser.add_argument("--json", action="store_true", help="print the report's data as JSON instead")
 
 
 def _add_demo(commands: Any) -> None:
-    parser = _add(commands, "demo", demo, "Data, training, evaluation and report at small size, in minutes.")
+    parser = add_command(
+        commands, "demo", demo, "Data, training, evaluation and report at small size, in minutes."
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--minutes", type=float, default=2.0, help="how long to train")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
-
-
-def _share(text: str) -> tuple[str, float]:
-    name, _, share = text.partition("=")
-    return name, float(share)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 if __name__ == "__main__":

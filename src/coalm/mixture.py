@@ -1,155 +1,97 @@
 """The training mixture (CoALM-IT): raw corpora to interleaved train and validation Parquet, with a card.
 
-    card = build(Path("corpora"), Path("runs/mixture"), encoder=Encoder.load())
+    card = build(Path("corpora"), Path("runs/mixture"), encoder=Encoder.load(), jobs=2)
     for sample in read(Path("runs/mixture"), "train"): …
 
-A corpus is read once, a dialogue at a time; its samples are held back from training or not as a whole, and are
-put in a seeded order over all corpora. The same corpora, settings and seed give the same bytes.
+    corpora ──┬─ process 0: every other chunk of units ──▶ samples, spilled by key ──┬─▶ train.parquet
+              └─ process 1: the others ──────────────────▶ dialogues by chunk ───────┴─▶ dialogues.parquet
+
+Samples are put in a seeded order over all corpora. The same corpora, settings and seed give the same bytes,
+whatever the number of processes: what is shared out, and where counting starts anew, are chunks of fixed size.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coalm.card import Tally, describe_mixture, write_card
-from coalm.cra.grounded import ground
+from coalm.card import PICTURE, Tally, describe_mixture, write_card
+from coalm.corpora import SOURCES, Part, Plan, Unit, check_plan, find_parts, is_held_out, number, units
 from coalm.dialogue import Dialogue, Sample
-from coalm.errors import DataError, NotFound, did_you_mean
-from coalm.families.coalm import Layout, act_samples, call_samples, state_samples
-from coalm.files import Tree
+from coalm.errors import DataError, did_you_mean
 from coalm.runs import describe_run, sha256, write_json
-from coalm.sources import masking, sgd, snips, toolace, xlam
 
 if TYPE_CHECKING:
     from coalm.tokens import Encoder
 
+
 Progress = Callable[[int, int | None], None]
 SPLITS = ("train", "validation")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is decided for all dialogues: `validation` is the share of them that is held out.
-
-    `mask_copies` and `mask_share` are of Hammer's masking; `tracked` is the number of services that a prompt of
-    `sgd-dst` lists, those that the dialogue does not speak of included. `shares` is the share of its dialogues
-    that is used of a source, for those that are not used whole.
-    """
-
-    layout: Layout = "react"
-    seed: int = 0
-    validation: float = 0.01
-    sgd_splits: tuple[str, ...] = ("train",)
-    mask_copies: int = masking.COPIES
-    mask_share: float = masking.SHARE
-    tracked: int = 5
-    shares: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A corpus in one use. `samples` is pure; it counts the wordings of thoughts where it makes any."""
-
-    find: Callable[[Path], tuple[Tree, Any]]
-    load: Callable[[Path, Plan], Iterator[Dialogue]]
-    samples: Callable[[Dialogue, Plan, Counter[str]], Iterable[Sample]]
-    default: bool = True
-
-
-def _snips(root: Path, plan: Plan) -> Iterator[Dialogue]:
-    return snips.load(root, "train")
-
-
-def _sgd(root: Path, plan: Plan) -> Iterator[Dialogue]:
-    for split in plan.sgd_splits:
-        yield from sgd.load(root, split)
-
-
-def _xlam(root: Path, plan: Plan) -> Iterator[Dialogue]:
-    return xlam.load(root)
-
-
-def _toolace(root: Path, plan: Plan) -> Iterator[Dialogue]:
-    return toolace.load(root)
-
-
-def _state(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
-    return state_samples(dialogue)
-
-
-def _tracked(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
-    return state_samples(sgd.track(dialogue, plan.seed, plan.tracked))
-
-
-def _grounded(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
-    return act_samples(ground(dialogue, plan.seed, skeletons), plan.layout)
-
-
-def _masked(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
-    for copy in masking.copies(dialogue, plan.seed, plan.mask_copies, plan.mask_share):
-        yield from call_samples(copy)
-
-
-def _calls(dialogue: Dialogue, plan: Plan, skeletons: Counter[str]) -> Iterable[Sample]:
-    return call_samples(dialogue)
-
-
-SOURCES = {
-    "snips": Source(snips.find, _snips, _state),
-    "xlam": Source(xlam.find, _xlam, _masked),
-    "toolace": Source(toolace.find, _toolace, _calls),
-    "sgd": Source(sgd.find, _sgd, _grounded),
-    "sgd-dst": Source(sgd.find, _sgd, _tracked, default=False),
-}
+CHUNK = 256
+"""Units that one process takes at a time."""
 
 
 def build(
-    corpora: Path,
+    corpora: Path | None,
     out: Path,
     plan: Plan | None = None,
     *,
     sources: Sequence[str] | None = None,
+    mixture: str = "paper",
+    dialogues: Path | None = None,
+    tools: Path | None = None,
+    released: str | None = None,
     encoder: Encoder | None = None,
+    jobs: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write `train.parquet`, `validation.parquet`, `card.md`, `card.json` and `run.json` into `out`.
+    """Write `train.parquet`, `validation.parquet`, `dialogues.parquet` (where there are thoughts to check), the
+    card with its pictures, and `run.json` into `out`. Returns the content of `card.json`.
 
-    `sources` are names of `SOURCES`, by default all of the paper's that are in `corpora`; `encoder` counts
-    tokens; `progress` is told (samples so far, None). Returns the content of `card.json`.
+    `sources` are names of those in `corpora`, by default those of `mixture` (`paper` or `extended`) that are
+    there. `dialogues` are conversations of one's own, with `tools`; `released` is the authors' mixture, a file
+    or Hub id. `encoder` counts tokens; `progress` is told (samples so far, None).
 
     Raises:
         DataError: a corpus is missing or broken, or a source or setting is unknown.
     """
-    from coalm.shuffle import Shuffle
+    from coalm import archive
+    from coalm.pictures import draw_lengths
+    from coalm.shuffle import write_sorted
 
     started = time.monotonic()
     plan = plan or Plan()
-    _check(plan)
-    trees = _find(corpora, sources)
-    tally = Tally()
-    with Shuffle(out / "train.parquet") as train, Shuffle(out / "validation.parquet") as held_out:
-        files = {"train": train, "validation": held_out}
-        for source, dialogue in _dialogues(corpora, trees, plan):
-            split = "validation" if is_held_out(dialogue, plan) else "train"
-            for sample in source.samples(dialogue, plan, tally.skeletons):
-                tokens = encoder.count(sample) if encoder else None
-                files[split].add(_place(sample, plan), sample, tokens)
-                tally.add(split, sample, tokens)
-            if progress:
-                progress(tally.samples, None)
-        train.write()
-        held_out.write()
+    check_plan(plan)
+    parts = find_parts(corpora, sources, mixture) if corpora else []
+    parts += [Part("messages", str(dialogues), str(tools) if tools else None)] if dialogues else []
+    parts += [Part("released", released)] if released else []
+    if not parts:
+        raise DataError("nothing to build from", hint="give --corpora, --dialogues or --released")
+    work = out / ".building"
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        tally = _run(_Task(tuple(parts), plan, work, encoder, jobs), progress)
+        _check(plan, tally)
+        for split in SPLITS:
+            write_sorted([work / f"{worker}" / split for worker in range(jobs)], out / f"{split}.parquet")
+        archive.join(sorted(work.glob("*/*.arrow"), key=lambda path: path.name), out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     card = describe_mixture(tally, asdict(plan), encoder.name if encoder else None)
     write_json(out / "card.json", card)
     (out / "card.md").write_text(write_card(card), encoding="utf-8")
-    inputs = {name: {"file": tree.path.name, "sha256": sha256(tree.path)} for name, tree in trees.items()}
-    arguments = {"corpora": corpora.name, "sources": list(trees), **asdict(plan)}
+    (out / PICTURE).unlink(missing_ok=True)
+    if encoder:
+        (out / PICTURE).write_text(draw_lengths(card), encoding="utf-8")
+    inputs = {part.name: _describe(SOURCES[part.name].find(Path(part.root))) for part in parts}
+    arguments = {"corpora": corpora.name if corpora else None, "sources": list(inputs), **asdict(plan)}
     seconds = round(time.monotonic() - started, 1)
     write_json(out / "run.json", describe_run("data build", arguments, inputs=inputs, seconds=seconds))
     return card
@@ -177,63 +119,120 @@ def count(folder: Path, split: str = "train") -> int:
     return count_rows(_file(folder, split))
 
 
-def is_held_out(dialogue: Dialogue, plan: Plan) -> bool:
-    """Whether a dialogue goes to validation.
-
-    What the user says decides, by seed: copies of a dialogue, its uses in several sources, and equal utterances
-    stay together.
-    """
-    said = "\n".join(" ".join(turn.text.casefold().split()) for turn in dialogue.turns if turn.role == "user")
-    return _number(f"{plan.seed}/{said}") < plan.validation * 2**64
-
-
-def _check(plan: Plan) -> None:
-    if not 0 <= plan.validation < 1:
-        raise DataError(f"validation is a share of the dialogues, from 0 to below 1, not {plan.validation}")
-    for name, share in plan.shares.items():
-        if name not in SOURCES:
-            raise DataError(f"unknown source `{name}`", hint=did_you_mean(name, SOURCES))
-        if not 0 < share <= 1:
-            raise DataError(f"the share of {name} is above 0 and at most 1, not {share}")
-
-
-def _dialogues(corpora: Path, names: Iterable[str], plan: Plan) -> Iterator[tuple[Source, Dialogue]]:
-    for name in names:
-        share = plan.shares.get(name, 1.0)
-        for dialogue in SOURCES[name].load(corpora, plan):
-            if _number(f"{plan.seed}/share/{name}/{dialogue.id}") < share * 2**64:
-                yield SOURCES[name], dialogue
-
-
-def _place(sample: Sample, plan: Plan) -> int:
-    """The sample's place in the order of the mixture."""
-    return _number(f"{plan.seed}/{sample.source}/{sample.dialogue}/{sample.turn}")
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
-
-
-def _find(corpora: Path, names: Sequence[str] | None) -> dict[str, Tree]:
-    """The sources to use and where their corpora lie, in the order of `SOURCES`."""
-    for name in names or ():
-        if name not in SOURCES:
-            raise DataError(f"unknown source `{name}`", hint=did_you_mean(name, SOURCES))
-    trees: dict[str, Tree] = {}
-    for name, source in SOURCES.items():
-        try:
-            if name in names if names else source.default:
-                trees[name] = source.find(corpora)[0]
-        except NotFound:
-            if names:
-                raise
-    if not trees:
-        known = ", ".join(name for name, source in SOURCES.items() if source.default)
-        raise NotFound(f"none of the corpora is here: {known}", where=corpora, hint=f"{snips.HINT}\n{sgd.HINT}")
-    return trees
-
-
 def _file(folder: Path, split: str) -> Path:
     if split not in SPLITS:
         raise DataError(f"a mixture has no split `{split}`", where=folder, hint=did_you_mean(split, SPLITS))
     return folder / f"{split}.parquet"
+
+
+def _describe(path: Path) -> dict[str, str]:
+    """A corpus, for `run.json`; one that is no file of ours (on the Hub) by its name alone."""
+    return {"file": path.name, "sha256": sha256(path)} if path.exists() else {"file": str(path)}
+
+
+def _check(plan: Plan, tally: Tally) -> None:
+    """Refuse services that no dialogue has, and a mixture of nothing."""
+    known = {name.rpartition("_")[0] or name for name in tally.services} | tally.services
+    for name in plan.services:
+        if name not in known:
+            raise DataError(f"unknown service `{name}`", hint=did_you_mean(name, known))
+    if not tally.samples:
+        raise DataError(
+            "no sample is left", hint="the corpora hold nothing, or services and shares leave nothing"
+        )
+
+
+# ── processes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What all processes are told."""
+
+    parts: tuple[Part, ...]
+    plan: Plan
+    work: Path
+    encoder: Encoder | None
+    jobs: int
+
+
+def _run(task: _Task, progress: Progress | None) -> Tally:
+    """Do the task in its number of processes; all that was counted."""
+    told = progress or (lambda done, total: None)
+    if task.jobs == 1:
+        return _collect(task, 0, lambda done: told(done, None))
+    context = get_context("spawn")
+    done: Any = context.Array("q", task.jobs)
+    with ProcessPoolExecutor(task.jobs, context, initializer=_share, initargs=(done,)) as pool:
+        futures = [pool.submit(_collect_shared, task, worker) for worker in range(task.jobs)]
+        waiting = set(futures)
+        while waiting:
+            ended, waiting = wait(waiting, timeout=0.2)
+            told(sum(done), None)
+            for future in ended:
+                future.result()  # an error in one ends the run
+    total = Tally()
+    for future in futures:
+        total.add_up(future.result())
+    return total
+
+
+_done: Any = None
+
+
+def _share(done: Any) -> None:
+    global _done
+    _done = done
+
+
+def _collect_shared(task: _Task, worker: int) -> Tally:
+    def tell(samples: int) -> None:
+        _done[worker] = samples
+
+    return _collect(task, worker, tell)
+
+
+def _collect(task: _Task, worker: int, tell: Callable[[int], None]) -> Tally:
+    """Make the samples of every chunk that is this process's; what it counted."""
+    from coalm import archive
+    from coalm.shuffle import Spill
+
+    tally = Tally()
+    faults = tally if worker == 0 else Tally()  # all processes read all of a corpus: one counts what it meets
+    folder = task.work / str(worker)
+    with Spill(folder / "train") as train, Spill(folder / "validation") as held_out:
+        for index, (part, chunk) in enumerate(_chunks(task, faults)):
+            if index % task.jobs != worker:
+                continue
+            if task.encoder:
+                task.encoder.forget()
+            shaped: list[Dialogue] = []
+            for unit in chunk:
+                split = "validation" if is_held_out(unit, task.plan) else "train"
+                for sample in _samples(part, unit, task.plan, tally, shaped):
+                    size = task.encoder.measure(sample) if task.encoder else None
+                    key = number(f"{task.plan.seed}/{sample.source}/{sample.dialogue}/{sample.turn}")
+                    (held_out if split == "validation" else train).add(key, sample, size.all if size else None)
+                    tally.add(split, sample, size)
+            if SOURCES[part.name].archived:
+                archive.write_part(shaped, folder / f"{index:06}.arrow")
+            tell(tally.samples)
+    return tally
+
+
+def _chunks(task: _Task, faults: Tally) -> Iterator[tuple[Part, list[Unit]]]:
+    for part in task.parts:
+        found = units(part, task.plan, faults)
+        while chunk := list(islice(found, CHUNK)):
+            yield part, chunk
+
+
+def _samples(part: Part, unit: Unit, plan: Plan, tally: Tally, shaped: list[Dialogue]) -> Iterator[Sample]:
+    """The samples of a unit; what they are taken from is added to `shaped`."""
+    if isinstance(unit, Sample):
+        yield unit
+        return
+    source = SOURCES[part.name]
+    for dialogue in source.shape(unit, plan, tally):
+        shaped.append(dialogue)
+        yield from source.samples(dialogue, plan)

@@ -1,13 +1,14 @@
 """Samples in and out of Parquet, shuffled on the way without being held in memory.
 
 Rows are put into buckets on disk by the first bits of their key; then one bucket after the other is sorted by
-key and written. The order of the file is the order of the keys, whatever order the rows came in.
+key and written. The order of the file is that of the keys, whatever order the rows came in, and from however
+many processes.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,23 +42,19 @@ _SPILLED = SCHEMA.append(pa.field("key", pa.uint64()))
 _FEW_VALUES = ["source", "domain", "task"]
 
 
-class Shuffle:
-    """Rows to be written to `path` in the order of their keys. What is spilled lies beside it meanwhile.
+class Spill:
+    """Rows on their way: put into buckets in `folder`, which is made anew.
 
-    with Shuffle(path) as rows:
+    with Spill(folder) as rows:
         rows.add(key, sample)
-        rows.write()
+    write_sorted([folder], path)
     """
 
-    def __init__(self, path: Path) -> None:
-        self.rows = 0
-        self._path = path
-        self._folder = path.with_name(f".{path.name}.shuffle")
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
+    def __init__(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        self._paths = [self._folder / f"{bucket}.arrow" for bucket in range(BUCKETS)]
-        self._files = [pa.OSFile(str(path), "wb") for path in self._paths]
+        self._files = [pa.OSFile(str(_bucket(folder, number)), "wb") for number in range(BUCKETS)]
         self._buckets = [pa.ipc.new_stream(file, _SPILLED, options=options) for file in self._files]
         self._columns: list[list[Any]] = [[] for _ in _SPILLED]
         self._held = 0
@@ -79,33 +76,19 @@ class Shuffle:
         )
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
-        self.rows += 1
         self._held += len(sample.instruction) + len(sample.input) + len(sample.output)
         if self._held > BUFFER:
             self._spill()
 
-    def write(self) -> None:
-        """Write the file, whole or not at all."""
-        self._spill()
-        self._close()
-        unfinished = self._folder / self._path.name
-        with pq.ParquetWriter(unfinished, SCHEMA, compression="zstd", use_dictionary=_FEW_VALUES) as writer:
-            for table in _regroup(map(_read_sorted, self._paths), ROW_GROUP):
-                writer.write_table(table)
-        unfinished.replace(self._path)
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _close(self) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._spill()
         for bucket, file in zip(self._buckets, self._files, strict=True):
-            if not file.closed:
-                bucket.close()
-                file.close()
+            bucket.close()
+            file.close()
 
     def _spill(self) -> None:
         arrays = [pa.array(column, field.type) for column, field in zip(self._columns, _SPILLED, strict=True)]
@@ -119,17 +102,38 @@ class Shuffle:
         self._held = 0
 
 
-def _read_sorted(path: Path) -> pa.Table:
-    with pa.OSFile(str(path)) as file:
-        table = pa.ipc.open_stream(file).read_all()
-    return table.take(pc.sort_indices(table["key"])).drop_columns(["key"])
+def write_sorted(spills: Sequence[Path], path: Path) -> None:
+    """Write what was spilled into those folders to `path`, in the order of the keys, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.tmp")
+    buckets = (_read_sorted([_bucket(folder, number) for folder in spills]) for number in range(BUCKETS))
+    try:
+        with pq.ParquetWriter(unfinished, SCHEMA, compression="zstd", use_dictionary=_FEW_VALUES) as writer:
+            for table in _regroup(buckets, ROW_GROUP):
+                writer.write_table(table)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _bucket(folder: Path, number: int) -> Path:
+    return folder / f"{number}.spill"
+
+
+def _read_sorted(paths: Sequence[Path]) -> pa.Table:
+    """A bucket's rows in one piece, so that the file does not show in how many they came."""
+    tables = []
+    for path in paths:
+        with pa.OSFile(str(path)) as file:
+            tables.append(pa.ipc.open_stream(file).read_all())
+    table = pa.concat_tables(tables)
+    return table.take(pc.sort_indices(table["key"])).drop_columns(["key"]).combine_chunks()
 
 
 def _regroup(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
     """The same rows in tables of `size` rows, the last one excepted."""
     held = SCHEMA.empty_table()
     for table in tables:
-        held = pa.concat_tables([held, table])
+        held = pa.concat_tables([held, table]).combine_chunks()
         while held.num_rows >= size:
             yield held.slice(0, size)
             held = held.slice(size)

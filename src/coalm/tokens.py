@@ -41,6 +41,15 @@ class Frame(NamedTuple):
     end: str
 
 
+class Size(NamedTuple):
+    """Tokens of a sample: `all` of them, and those that it shares with the sample before it, from its beginning
+    (to the end of a line).
+    """
+
+    all: int
+    shared: int
+
+
 class Encoder:
     """Encodes prompts and samples with one tokenizer; lines that come again are looked up, not encoded again.
 
@@ -56,6 +65,7 @@ class Encoder:
         self._by_line = self._lines_are_independent()
         self._length = lru_cache(maxsize=1 << 17)(lambda piece: len(self._encode_whole(piece)))
         self._count_prompt = _PrefixCount(self._length)
+        self._last: list[int] = []
 
     @classmethod
     def load(cls, name: str | Path | None = None) -> Encoder:
@@ -84,15 +94,30 @@ class Encoder:
         return Tokens(self.prompt(sample.as_prompt()), [*self.encode(sample.output), self.end_id])
 
     def count(self, sample: Sample) -> int:
-        """Number of tokens of a training sample, prompt, output and end token together.
+        """Number of tokens of a training sample, prompt, output and end token together."""
+        return self.measure(sample).all
+
+    def measure(self, sample: Sample) -> Size:
+        """Tokens of a training sample, and those of them that begin the sample measured before as well.
 
         What a prompt shares with the one before it is not counted again.
         """
-        if not self._by_line:
-            return sum(map(len, self.sample(sample)))
-        prompt = self._count_prompt(self.prompt_text(sample.as_prompt()))
-        output = sum(map(self._length, _PIECE.findall(sample.output)))
-        return len(self._begin) + prompt + output + 1
+        if self._by_line:
+            prompt, shared = self._count_prompt(self.prompt_text(sample.as_prompt()))
+            output = sum(map(self._length, _PIECE.findall(sample.output)))
+            return Size(len(self._begin) + prompt + output + 1, shared and len(self._begin) + shared)
+        ids, output_ids = self.sample(sample)
+        shared = _shared_length(self._last, ids)
+        self._last = ids
+        return Size(len(ids) + len(output_ids), shared)
+
+    def forget(self) -> None:
+        """Let the next sample be measured as the first one."""
+        self._count_prompt = _PrefixCount(self._length)
+        self._last = []
+
+    def __reduce__(self) -> tuple[type[Encoder], tuple[Any]]:
+        return Encoder, (self.tokenizer,)
 
     def prompt_text(self, prompt: Prompt | str) -> str:
         """The prompt as text, special tokens included (but for the one that begins an Alpaca prompt)."""
@@ -138,19 +163,21 @@ class _PrefixCount:
         self._ends = [0]
         self._counts = [0]
 
-    def __call__(self, text: str) -> int:
+    def __call__(self, text: str) -> tuple[int, int]:
+        """Tokens of the text, and of what it shares with the last one."""
         # Where a piece ends depends on the characters before and behind that place, so both must be shared.
         shared = bisect_left(self._ends, _shared_length(self._text, text), lo=1)
         del self._ends[shared:], self._counts[shared:]
+        known = self._counts[-1]
         for piece in _PIECE.finditer(text, self._ends[-1]):
             self._counts.append(self._counts[-1] + self._length(piece.group()))
             self._ends.append(piece.end())
         self._text = text
-        return self._counts[-1]
+        return self._counts[-1], known
 
 
-def _shared_length(one: str, other: str) -> int:
-    """Length of the longest common prefix, by halving: slices compare far faster than characters."""
+def _shared_length(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """Length of the longest common prefix, by halving: slices compare far faster than items."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

@@ -9,7 +9,7 @@ from typing import Any
 
 from coalm.dialogue import Dialogue, Domain, Sample, Slot, Tool, ToolCall, Turn
 from coalm.families.coalm import act_samples, state_samples
-from coalm.shuffle import Shuffle
+from coalm.shuffle import Spill, write_sorted
 from coalm.training.trie import Row
 
 CITIES = ["Kiel", "Lund", "Porto", "Ghent", "Turku", "Basel"]
@@ -80,10 +80,10 @@ def write_mixture(folder: Path, train: Sequence[Sample], validation: Sequence[Sa
     """A mixture folder as `coalm data build` leaves it, without its card."""
     folder.mkdir(parents=True, exist_ok=True)
     for split, rows in (("train", train), ("validation", validation)):
-        with Shuffle(folder / f"{split}.parquet") as file:
+        with Spill(folder / f"{split}.spill") as file:
             for key, sample in enumerate(rows):
                 file.add(key << 40, sample)
-            file.write()
+        write_sorted([folder / f"{split}.spill"], folder / f"{split}.parquet")
     return folder
 
 

@@ -11,7 +11,7 @@ from coalm.errors import DataError
 from coalm.files import Tree, open_tree
 
 NAMES = ("sgd-llm",)
-HINT = "make it with `coalm data cra --engine llm`, and put its folder in the corpora folder as sgd-llm/"
+HINT = "make it with `coalm data cra`, and put its folder in the corpora folder as sgd-llm/"
 
 
 def load(root: Path, split: str = "train") -> Iterator[Dialogue]:

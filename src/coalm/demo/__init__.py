@@ -47,7 +47,8 @@ def run_demo(out: Path, *, minutes: float = 2.0, fresh: bool = False) -> Path:
 
 
 def _build(folder: Path) -> Path:
-    from coalm.mixture import Plan, build
+    from coalm.corpora import Plan
+    from coalm.mixture import build
     from coalm.progress import bar
     from coalm.tokens import Encoder
 

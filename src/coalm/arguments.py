@@ -1,0 +1,30 @@
+"""What the commands' argument parsers have in common."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def add_command(commands: Any, name: str, run: Command, help: str) -> argparse.ArgumentParser:
+    """A command among `commands` (of `add_subparsers`) that calls `run`, with `--debug`."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.set_defaults(run=run)
+    return command
+
+
+def names(text: str) -> list[str]:
+    """`a,b` as a list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def share(text: str) -> tuple[str, float]:
+    """`sgd=0.25` as a name and a number."""
+    name, _, number = text.partition("=")
+    return name, float(number)

@@ -1,0 +1,225 @@
+"""The corpora that a mixture can be made of: where each lies, how it is read, what samples it gives.
+
+A corpus is read as a stream of units: dialogues, or finished samples where a mixture has been published as
+such. A unit goes to training or to validation as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+
+from coalm.card import Tally
+from coalm.cra import stored
+from coalm.cra.grounded import ground
+from coalm.dialogue import Dialogue, Sample
+from coalm.errors import DataError, NotFound, did_you_mean
+from coalm.families.coalm import Layout, act_samples, call_samples, state_samples
+from coalm.sources import masking, messages, released, sgd, snips, toolace, xlam
+
+Unit = Dialogue | Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is decided for all corpora: `validation` is the share of units that is held out.
+
+    `services` leaves only those dialogues of SGD that are about these services alone. `mask_copies` and
+    `mask_share` are of Hammer's masking; `tracked` is the number of services that a prompt of `sgd-dst` lists,
+    those that the dialogue does not speak of included. `shares` is the share of its dialogues that is used of a
+    source, for those that are not used whole.
+    """
+
+    layout: Layout = "react"
+    seed: int = 0
+    validation: float = 0.01
+    sgd_splits: tuple[str, ...] = ("train",)
+    services: tuple[str, ...] = ()
+    mask_copies: int = masking.COPIES
+    mask_share: float = masking.SHARE
+    tracked: int = 5
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A source in use. `root` is the corpora folder, or the file (or Hub id) itself; `tools` is a file too."""
+
+    name: str
+    root: str
+    tools: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A corpus in one use.
+
+    `find` says where it lies; `load` yields its units; `shape` makes of each what samples are taken from, which
+    is `archived` where it has thoughts that can be checked; `samples` takes them. All but `find` are pure but
+    for what they count.
+    """
+
+    find: Callable[[Path], Path]
+    load: Callable[[Part, Plan, Tally], Iterator[Unit]]
+    samples: Callable[[Dialogue, Plan], Iterable[Sample]]
+    shape: Callable[[Dialogue, Plan, Tally], Iterable[Dialogue]] = lambda dialogue, plan, tally: (dialogue,)
+    archived: bool = False
+
+
+def _sgd(
+    load: Callable[[Path, str], Iterator[Dialogue]], part: Part, plan: Plan, tally: Tally
+) -> Iterator[Dialogue]:
+    for split in plan.sgd_splits:
+        for dialogue in load(Path(part.root), split):
+            tally.services.update(dialogue.services)
+            if not plan.services or all(_is_named(service, plan.services) for service in dialogue.services):
+                yield dialogue
+
+
+def _is_named(service: str, names: Sequence[str]) -> bool:
+    """`Restaurants` names `Restaurants_1` and `Restaurants_2`."""
+    return service in names or service.rpartition("_")[0] in names
+
+
+def _released(part: Part) -> Iterator[Sample]:
+    for sample in released.load(part.root):
+        yield replace(sample, source=f"released-{sample.source}")
+
+
+def _acts(dialogue: Dialogue, plan: Plan) -> Iterable[Sample]:
+    return act_samples(dialogue, plan.layout)
+
+
+def _states(dialogue: Dialogue, plan: Plan) -> Iterable[Sample]:
+    return state_samples(dialogue)
+
+
+def _calls(dialogue: Dialogue, plan: Plan) -> Iterable[Sample]:
+    return call_samples(dialogue)
+
+
+SOURCES = {
+    "snips": Source(
+        lambda root: snips.find(root)[0].path,
+        lambda part, plan, tally: snips.load(Path(part.root), "train"),
+        _states,
+    ),
+    "xlam": Source(
+        lambda root: xlam.find(root)[0].path,
+        lambda part, plan, tally: xlam.load(Path(part.root)),
+        _calls,
+        lambda dialogue, plan, tally: masking.copies(dialogue, plan.seed, plan.mask_copies, plan.mask_share),
+    ),
+    "toolace": Source(
+        lambda root: toolace.find(root)[0].path,
+        lambda part, plan, tally: toolace.load(Path(part.root), unread=tally.unread),
+        _calls,
+    ),
+    "sgd": Source(
+        lambda root: sgd.find(root)[0].path,
+        lambda part, plan, tally: _sgd(sgd.load, part, plan, tally),
+        _acts,
+        lambda dialogue, plan, tally: (ground(dialogue, plan.seed, tally.skeletons),),
+        archived=True,
+    ),
+    "sgd-dst": Source(
+        lambda root: sgd.find(root)[0].path,
+        lambda part, plan, tally: _sgd(sgd.load, part, plan, tally),
+        _states,
+        lambda dialogue, plan, tally: (sgd.track(dialogue, plan.seed, plan.tracked),),
+    ),
+    "sgd-llm": Source(
+        lambda root: stored.find(root)[0].path,
+        lambda part, plan, tally: _sgd(stored.load, part, plan, tally),
+        _acts,
+        archived=True,
+    ),
+    "messages": Source(
+        lambda root: root,
+        lambda part, plan, tally: messages.load(Path(part.root), Path(part.tools) if part.tools else None),
+        _acts,
+        archived=True,
+    ),
+    "released": Source(
+        lambda root: root,
+        lambda part, plan, tally: _released(part),
+        lambda dialogue, plan: (),
+    ),
+}
+PAPER = ("snips", "xlam", "toolace", "sgd")
+"""The sources of the paper's mixture."""
+MIXTURES: Mapping[str, Sequence[str]] = {"paper": PAPER, "extended": (*PAPER, "sgd-dst")}
+IN_CORPORA = (*PAPER, "sgd-dst", "sgd-llm")
+"""Sources that are looked for in a corpora folder; the others are named by file."""
+
+
+def find_parts(root: Path, names: Sequence[str] | None, mixture: str = "paper") -> list[Part]:
+    """The sources of those names, or those of a mixture that are there, in the order of `SOURCES`.
+
+    Raises:
+        DataError: a name is unknown, a named corpus is not there, or none is.
+    """
+    for name in names or ():
+        if name not in IN_CORPORA:
+            raise DataError(f"unknown source `{name}`", hint=did_you_mean(name, IN_CORPORA))
+    parts = []
+    for name in IN_CORPORA:
+        if name in (names or MIXTURES[mixture]):
+            try:
+                SOURCES[name].find(root)
+            except NotFound:
+                if names:
+                    raise
+            else:
+                parts.append(Part(name, str(root)))
+    if not parts:
+        known = ", ".join(MIXTURES[mixture])
+        raise NotFound(f"none of the corpora is here: {known}", where=root, hint=f"{snips.HINT}\n{sgd.HINT}")
+    return parts
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuse a plan that cannot be.
+
+    Raises:
+        DataError: a share is no share, or of an unknown source.
+    """
+    if not 0 <= plan.validation < 1:
+        raise DataError(f"validation is a share of the dialogues, from 0 to below 1, not {plan.validation}")
+    for name, share in plan.shares.items():
+        if name not in SOURCES:
+            raise DataError(f"unknown source `{name}`", hint=did_you_mean(name, SOURCES))
+        if not 0 < share <= 1:
+            raise DataError(f"the share of {name} is above 0 and at most 1, not {share}")
+
+
+def units(part: Part, plan: Plan, tally: Tally) -> Iterator[Unit]:
+    """The units of a source, or the share of them that is used."""
+    share = plan.shares.get(part.name, 1.0)
+    for unit in SOURCES[part.name].load(part, plan, tally):
+        if share == 1 or number(f"{plan.seed}/share/{part.name}/{_name(unit)}") < share * 2**64:
+            yield unit
+
+
+def is_held_out(unit: Unit, plan: Plan) -> bool:
+    """Whether a unit goes to validation.
+
+    What the user says decides, by seed: copies of a dialogue, its uses in several sources, and equal utterances
+    stay together.
+    """
+    if isinstance(unit, Sample):
+        said = f"{unit.instruction}\n{unit.input}"
+    else:
+        said = "\n".join(" ".join(turn.text.casefold().split()) for turn in unit.turns if turn.role == "user")
+    return number(f"{plan.seed}/{said}") < plan.validation * 2**64
+
+
+def number(text: str) -> int:
+    """64 bits of a text."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _name(unit: Unit) -> str:
+    return unit.dialogue if isinstance(unit, Sample) else unit.id
