@@ -152,12 +152,16 @@ def join_prompt(instruction: str, input: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a benchmark or an agent wants from a model, before any system's own format."""
+    """What a benchmark or an agent wants from a model, before any system's own format.
+
+    `words` says of a `call` that an answer in words will do as well, as in a conversation.
+    """
 
     task: Task
     turns: tuple[Turn, ...]
     tools: tuple[Tool, ...] = ()
     domains: tuple[Domain, ...] = ()
+    words: bool = False
 
 
 @dataclass(frozen=True, slots=True)

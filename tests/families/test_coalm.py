@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +99,21 @@ def test_reads_a_state(text: str, state: dict[str, dict[str, str]] | None, error
 def test_reads_calls(text: str, calls: list[ToolCall], error: str | None) -> None:
     reply = coalm.read(text, CALL)
     assert (list(reply.calls), reply.error) == (calls, error)
+
+
+@pytest.mark.parametrize(
+    ("text", "calls", "response", "error"),
+    [
+        ("FindBus(to='Davis')", [ToolCall("FindBus", {"to": "Davis"})], "", None),
+        (" I am sorry, no tool fits.\n", [], "I am sorry, no tool fits.", None),
+        ('```\n[{"name": "FindBus", "argu', [], "", "bad_json"),
+        ("[FindBus(to=]", [], "", "unbalanced"),
+        ("  ", [], "", "empty"),
+    ],
+)
+def test_reads_calls_or_words(text: str, calls: list[ToolCall], response: str, error: str | None) -> None:
+    reply = coalm.read(text, replace(CALL, words=True))
+    assert (list(reply.calls), reply.response, reply.error) == (calls, response, error)
 
 
 @given(st.text() | st.text(alphabet="System:Thoughtc(a='){}[]\"\n", max_size=60))

@@ -37,7 +37,8 @@ def samples() -> dict[str, Sample]:
         Turn("assistant", "I do not know."),
         Turn("user", "Thanks anyway."),
     )
-    thanked = Dialogue("c", "x", (*talk, Turn("assistant")), tools)
+    thanked = Dialogue("c", "x", (*talk, Turn("assistant", "You are welcome.")), tools)
+    nothing = Dialogue("c", "x", (Turn("user", "How are you?"), Turn("assistant")), tools)
     return {
         "coalm-state-snips": next(state_samples(next(snips.load(FIXTURES)))),
         "coalm-state-sgd": list(state_samples(sgd.track(two_services)))[2],
@@ -46,7 +47,8 @@ def samples() -> dict[str, Sample]:
         "coalm-act-paper-action": first(paper, "action", after=3),
         "coalm-act-paper-response": first(paper, "response", after=3),
         "coalm-call": next(call_samples(asked)),
-        "coalm-call-none": list(call_samples(thanked))[-1],
+        "coalm-call-none": next(call_samples(nothing)),
+        "coalm-talk": list(call_samples(thanked))[-1],
     }
 
 

@@ -46,7 +46,8 @@ def request_parts(request: Request) -> tuple[str, str]:
         case "state":
             return _state_instruction(request.domains), write_history(request.turns)
         case "call":
-            return fill("coalm/call", tools=write_tools(request.tools)), _query(request.turns)
+            name = "coalm/talk" if request.words else "coalm/call"
+            return fill(name, tools=write_tools(request.tools)), _query(request.turns)
         case "act":
             history, current = _split_at_last_user(request.turns)
             instruction = fill("coalm/act", tools=list_functions(request.tools), history=write_history(history))
@@ -62,6 +63,8 @@ def read(text: str, request: Request) -> Reply:
             try:
                 return Reply(text, calls=read_calls(text))
             except CallSyntaxError as error:
+                if request.words and text.strip() and not text.lstrip().startswith(("[", "```")):
+                    return Reply(text, response=text.strip())
                 return Reply(text, error=error.kind)
         case "act":
             return _read_step(text)
@@ -114,11 +117,15 @@ def state_samples(dialogue: Dialogue) -> Iterator[Sample]:
 
 
 def call_samples(dialogue: Dialogue) -> Iterator[Sample]:
-    """One sample for each assistant turn: its calls as a fenced JSON list (`[]` for none), or its text."""
+    """One sample for each assistant turn: its calls as a fenced JSON list (`[]` for none), or its text.
+
+    Where the assistant speaks in a conversation, all of its samples say that words are an answer too.
+    """
+    words = any(turn.role == "assistant" and turn.text for turn in dialogue.turns)
     for index, turn in enumerate(dialogue.turns):
         if turn.role != "assistant":
             continue
-        instruction, input = request_parts(Request("call", dialogue.turns[:index], dialogue.tools))
+        instruction, input = request_parts(Request("call", dialogue.turns[:index], dialogue.tools, words=words))
         yield Sample(
             instruction=instruction,
             input=input,
