@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -106,8 +107,8 @@ def build(corpora: Path, out: Path, jobs: int) -> dict[str, Any]:
     """Build a mixture in a process of its own: samples, seconds, MB."""
     command = [sys.executable, "-m", "coalm.cli", "data", "build", "--corpora", str(corpora), "--out", str(out)]
     started = time.monotonic()
-    child = os.spawnv(os.P_NOWAIT, sys.executable, [*command, "--jobs", str(jobs)])
-    _, status, used = os.wait4(child, 0)
+    child = subprocess.Popen([*command, "--jobs", str(jobs)], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
     seconds = time.monotonic() - started
     if status:
         raise SystemExit(f"failed: {' '.join(command)}")

@@ -18,3 +18,11 @@ def test_training_by_tries_computes_fewer_tokens_and_the_same_gradients() -> Non
     figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert figures["gradient_difference"] < 1e-5
     assert figures["fewer_tokens"] > 2
+
+
+@pytest.mark.timeout(300)
+def test_building_is_measured_on_generated_rows() -> None:
+    command = [sys.executable, ROOT / "benchmarks" / "data.py", "--rows", "20", "--json"]
+    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert [one["samples"] for one in figures["linear"]] == [60, 120, 240]
+    assert all(one["seconds"] > 0 and one["megabytes"] > 10 for one in figures["linear"])
