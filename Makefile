@@ -20,7 +20,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 bench: $(READY)  ## speed, side by side with plain rows
-	$(BIN)/python benchmarks/training.py --quick
+	$(BIN)/python benchmarks/training.py --quick --no-trl
 
 clean:  ## remove the environment and what was run
 	rm -rf .venv runs build

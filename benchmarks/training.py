@@ -1,13 +1,18 @@
-"""How much the shared prefixes save: tries against plain rows, in tokens computed and in samples per second.
+"""What training costs: shared prefixes against plain rows, and against TRL's `SFTTrainer`.
 
-    python benchmarks/training.py --corpora DIR            # folder with snips and sgd, as folders or zips
+    python benchmarks/training.py --corpora DIR            # folder with the corpora, as folders or zips
     python benchmarks/training.py --data MIXTURE           # a mixture that `coalm data build` has written
-    python benchmarks/training.py --quick                  # the demo's corpora, one batch
+    python benchmarks/training.py --quick --no-trl         # the demo's corpora, one batch, ourselves alone
 
-The same Llama of about 7M parameters (LoRA r 16, float32) and the same batches of 64 samples of CRA and SNIPS,
-in the recipes' `grouped` order, in one process: each batch is trained on both ways, one after the other. Both
-run the output head on target positions only; plain rows are unpadded. `gradient_difference` is that of the
-first batch, relative to its norm; `sharing_cra_snips` is the factor in samples per second.
+The same Llama of about 7M parameters (LoRA r 16, float32) on the same samples, once CRA and SNIPS alone, once
+all corpora in the paper's proportions (Table 1), in steps of 64 samples. Ours: `grouped` (dialogues together),
+`shuffle` (at random), `off` (plain unpadded rows; as in the others, the output head on target positions only).
+TRL: four rows a forward pass, padded; one, which needs no padding; packed. It is slow on a CPU, so it gets 16
+samples.
+
+In the JSON, `sharing_*` is `grouped` over `off` in samples per second: what sharing alone gives. `ratio_*` is
+`grouped` over the best of TRL, which pays for padding and for the head on all positions as well.
+`gradient_difference` is that of the first batch with and without sharing, relative to its norm.
 Run it on an idle machine.
 """
 
@@ -16,20 +21,21 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from coalm.demo import DATA
-from coalm.dialogue import Sample
 from coalm.mixture import build, read
 from coalm.runs import package_versions
-from coalm.tokens import Encoder
+from coalm.tokens import DEFAULT_TOKENIZER, Encoder
 from coalm.training.base import open_base
 from coalm.training.collate import collate
 from coalm.training.forward import summed_loss
@@ -37,9 +43,19 @@ from coalm.training.recipe import Lora, Recipe, Scratch
 from coalm.training.trie import Row, pack
 
 BATCH = 64
+TRL_SAMPLES = 16
 SHAPE = Scratch(hidden_size=256, intermediate_size=704, layers=4, heads=8, kv_heads=4, context=8192)
 RECIPE = Recipe(scratch=SHAPE, method="lora", lora=Lora(rank=16, alpha=32), dtype="float32")
-WAYS = {"trie": True, "rows": False}
+SETS = {
+    "cra_snips": {"snips": 13_028, "sgd": 82_236},
+    "mixture": {"snips": 13_028, "xlam": 202_500, "toolace": 13_819, "sgd": 82_236},
+}
+"""Samples of each source, in proportion (Table 1, its rows put right)."""
+TRL_WAYS: dict[str, dict[str, Any]] = {
+    "trl_padded": {"max_length": None, "per_device_train_batch_size": 4},
+    "trl_single": {"max_length": None, "per_device_train_batch_size": 1},
+    "trl_packed": {"max_length": 4608, "packing": True, "per_device_train_batch_size": 1},
+}
 
 
 def main() -> None:
@@ -52,51 +68,101 @@ def main() -> None:
         default=DATA / "corpora",
         help="folder with the corpora, from which a mixture is built first; default: the demo's",
     )
-    parser.add_argument("--quick", action="store_true", help="one batch instead of six")
+    parser.add_argument("--quick", action="store_true", help="one batch a set instead of three")
+    parser.add_argument("--no-trl", action="store_true", help="without TRL")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     args = parser.parse_args()
-    batches = 1 if args.quick else 6
-    if args.data:
-        figures = measure(args.data, batches)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            build(args.corpora, Path(folder), sources=["snips", "sgd"])
-            figures = measure(Path(folder), batches)
+    with tempfile.TemporaryDirectory() as folder:
+        data = args.data
+        if data is None:
+            data = Path(folder) / "mixture"
+            build(args.corpora, data, jobs=torch.get_num_threads())
+        figures = measure(data, 1 if args.quick else 3, None if args.no_trl else Path(folder))
     print(json.dumps(figures) if args.json else describe(figures))
 
 
-def measure(data: Path, batches: int) -> dict[str, Any]:
-    """All figures, over that many batches."""
-    encoder = Encoder.load()
-    rows = [
-        Row([*prompt, *output], len(prompt))
-        for prompt, output in map(encoder.sample, draw(data, batches * BATCH))
-    ]
-    vocabulary = 1 + max(max(row.tokens) for row in rows)
-    base = open_base(RECIPE, SizedTokenizer(vocabulary, encoder.end_id), "cpu")
-    model, sums, gradients = base.model, {way: Counter() for way in WAYS}, {}
-    take_step(model, rows[:8], True)  # warm up
-    for start in range(0, len(rows), BATCH):
-        for way, share in WAYS.items():
-            sums[way].update(take_step(model, rows[start : start + BATCH], share))
-            if start == 0:
-                gradients[way] = torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
-    trie, plain = sums["trie"], sums["rows"]
-    difference = (gradients["trie"] - gradients["rows"]).norm() / gradients["rows"].norm()
-    return {
-        "samples": len(rows),
+def measure(data: Path, batches: int, scratch: Path | None) -> dict[str, Any]:
+    """All figures over that many batches of each set; with TRL where it has a folder for its own files."""
+    figures: dict[str, Any] = {
         "batch": BATCH,
-        "parameters": sum(weight.numel() for weight in model.parameters()),
         "threads": torch.get_num_threads(),
         "packages": package_versions(),
-        **{
-            way: {"computed_tokens": s["tokens"], "samples_per_second": s["samples"] / s["seconds"]}
-            for way, s in sums.items()
-        },
-        "fewer_tokens": plain["tokens"] / trie["tokens"],
-        "sharing_cra_snips": plain["seconds"] / trie["seconds"],
-        "gradient_difference": difference.item(),
+        "sets": {},
     }
+    encoder = Encoder.load()
+    for name, shares in SETS.items():
+        rows = draw(data, shares, batches * BATCH, encoder)
+        found = ours(rows, encoder)
+        if scratch:
+            found |= {way: trl(rows["shuffle"][:TRL_SAMPLES], encoder, way, scratch) for way in TRL_WAYS}
+            best = max(found[way]["samples_per_second"] for way in TRL_WAYS)
+            figures[f"ratio_{name}"] = found["grouped"]["samples_per_second"] / best
+        figures["sets"][name] = found
+        plain = found["off"]
+        figures[f"sharing_{name}"] = found["grouped"]["samples_per_second"] / plain["samples_per_second"]
+        figures[f"shuffle_{name}"] = found["shuffle"]["samples_per_second"] / plain["samples_per_second"]
+        figures[f"fewer_tokens_{name}"] = plain["computed_tokens"] / found["grouped"]["computed_tokens"]
+    differences = [found["grouped"]["gradient_difference"] for found in figures["sets"].values()]
+    return {**figures, "gradient_difference": max(differences)}
+
+
+def draw(data: Path, shares: dict[str, int], count: int, encoder: Encoder) -> dict[str, list[Row]]:
+    """`count` rows in those proportions of sources, whole dialogues where they fit: grouped, and shuffled."""
+    dialogues: dict[str, dict[str, list[Any]]] = {name: defaultdict(list) for name in shares}
+    for sample in read(data, "train"):
+        if sample.source in shares:
+            # A row's masked copies are no conversation, but the trainer's `grouped` order knows ids alone.
+            dialogues[sample.source][sample.dialogue].append(sample)
+    chosen: list[list[Row]] = []
+    for name, share in shares.items():
+        left = round(count * share / sum(shares.values()))
+        found = sorted(dialogues[name].items())
+        random.Random(0).shuffle(found)
+        for _, samples in found:
+            kept = sorted(samples, key=lambda sample: sample.turn)[:left]
+            left -= len(kept)
+            if kept:
+                tokens = map(encoder.sample, kept)
+                chosen.append([Row([*prompt, *output], len(prompt)) for prompt, output in tokens])
+    random.Random(1).shuffle(chosen)
+    grouped = [row for rows in chosen for row in rows]
+    return {"grouped": grouped, "shuffle": random.Random(2).sample(grouped, len(grouped))}
+
+
+def ours(rows: dict[str, list[Row]], encoder: Encoder) -> dict[str, dict[str, Any]]:
+    """Our three ways, batch by batch in turn, so that what disturbs the machine disturbs all of them."""
+    model = open_model(rows["grouped"], encoder)
+    ways = {
+        "grouped": (rows["grouped"], True),
+        "shuffle": (rows["shuffle"], True),
+        "off": (rows["grouped"], False),
+    }
+    sums: dict[str, Counter[str]] = {way: Counter() for way in ways}
+    gradients: dict[str, torch.Tensor] = {}
+    take_step(model, rows["grouped"][:8], True)  # warm up
+    for start in range(0, len(rows["grouped"]), BATCH):
+        for way, (order, share) in ways.items():
+            sums[way].update(take_step(model, order[start : start + BATCH], share))
+            if start == 0:
+                found = [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
+                gradients[way] = torch.cat(found)
+    difference = (gradients["grouped"] - gradients["off"]).norm() / gradients["off"].norm()
+    figures: dict[str, dict[str, Any]] = {
+        way: {
+            "samples": int(total["samples"]),
+            "computed_tokens": int(total["tokens"]),
+            "samples_per_second": total["samples"] / total["seconds"],
+            "packing_share": total["packing"] / total["seconds"],
+        }
+        for way, total in sums.items()
+    }
+    figures["grouped"]["gradient_difference"] = difference.item()
+    return figures
+
+
+def open_model(rows: Sequence[Row], encoder: Encoder) -> Any:
+    vocabulary = 1 + max(max(row.tokens) for row in rows)
+    return open_base(RECIPE, SizedTokenizer(vocabulary, encoder.end_id), "cpu").model
 
 
 class SizedTokenizer:
@@ -113,48 +179,82 @@ class SizedTokenizer:
         return {}
 
 
-def draw(data: Path, count: int) -> list[Sample]:
-    """Samples of CRA and SNIPS, dialogues at random and whole: the `grouped` order."""
-    dialogues = list(dict.fromkeys(key(sample) for sample in cra_and_snips(data)))
-    random.Random(0).shuffle(dialogues)
-    place = {dialogue: number for number, dialogue in enumerate(dialogues[:count])}
-    samples = [sample for sample in cra_and_snips(data) if key(sample) in place]
-    samples.sort(key=lambda sample: place[key(sample)])
-    return samples[:count]
-
-
-def cra_and_snips(data: Path) -> Iterator[Sample]:
-    return (sample for sample in read(data, "train") if sample.source in ("snips", "sgd"))
-
-
-def key(sample: Sample) -> tuple[str, str]:
-    return sample.source, sample.dialogue
-
-
 def take_step(model: Any, rows: Sequence[Row], share: bool) -> dict[str, float]:
     """Forward and backward over one batch; what it computed and took, packing included."""
     started = time.perf_counter()
     model.zero_grad()
-    tokens, tries = 0, list(pack(rows, RECIPE.pack_tokens, share=share))
+    tries = list(pack(rows, RECIPE.pack_tokens, share=share))
     targets = sum(trie.target_count for trie in tries)
+    packed = time.perf_counter()
     for trie in tries:
         (summed_loss(model, collate(trie), "segments") / targets).backward()
-        tokens += len(trie.tokens)
-    return {"samples": len(rows), "tokens": tokens, "seconds": time.perf_counter() - started}
+    return {
+        "samples": len(rows),
+        "tokens": sum(len(trie.tokens) for trie in tries),
+        "seconds": time.perf_counter() - started,
+        "packing": packed - started,
+    }
+
+
+def trl(rows: Sequence[Row], encoder: Encoder, way: str, folder: Path) -> dict[str, Any]:
+    """One optimiser step of TRL over all rows."""
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerFast
+    from transformers.utils import logging
+    from trl import SFTConfig, SFTTrainer
+
+    logging.set_verbosity_error()
+    data = Dataset.from_list(
+        [
+            {
+                "input_ids": row.tokens,
+                "completion_mask": [int(place >= row.prompt_length) for place in range(len(row.tokens))],
+            }
+            for row in rows
+        ]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(DEFAULT_TOKENIZER), eos_token="<|end|>", pad_token="<|end|>"
+    )
+    config = SFTConfig(
+        output_dir=str(folder / way),
+        gradient_accumulation_steps=len(rows) // TRL_WAYS[way]["per_device_train_batch_size"],
+        num_train_epochs=1,
+        completion_only_loss=True,
+        bf16=False,
+        use_cpu=True,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        gradient_checkpointing=False,
+        learning_rate=1e-4,
+        **TRL_WAYS[way],
+    )
+    model = open_model(rows, encoder)
+    model.set_attn_implementation("sdpa")
+    trainer = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer)
+    started = time.perf_counter()
+    with redirect_stdout(sys.stderr):  # where it prints what it logs
+        trainer.train()
+    seconds = time.perf_counter() - started
+    return {"samples": len(rows), "samples_per_second": len(rows) / seconds}
 
 
 def describe(figures: dict[str, Any]) -> str:
-    """The figures as a few lines for people."""
-    lines = [
-        f"{figures['samples']} samples in batches of {BATCH}, {figures['parameters'] / 1e6:.1f}M parameters, "
-        f"{figures['threads']} threads"
-    ]
-    for way in WAYS:
-        tokens, speed = figures[way]["computed_tokens"], figures[way]["samples_per_second"]
-        lines.append(f"{way:5} {tokens:10,} tokens computed {speed:8.2f} samples/s")
-    lines.append(f"{figures['fewer_tokens']:.1f} x fewer tokens")
-    lines.append(f"{figures['sharing_cra_snips']:.1f} x the samples per second")
-    lines.append(f"relative difference of gradients {figures['gradient_difference']:.1e}")
+    lines = [f"Llama of 7M parameters, LoRA, batches of {figures['batch']}, {figures['threads']} threads"]
+    for name, ways in figures["sets"].items():
+        lines.append(f"\n{name}")
+        for way, found in ways.items():
+            computed = f"{found['computed_tokens']:>10,} tokens computed" if "computed_tokens" in found else ""
+            lines.append(f"  {way:<12}{found['samples_per_second']:8.2f} samples/s  {computed}")
+        sharing, fewer = figures[f"sharing_{name}"], figures[f"fewer_tokens_{name}"]
+        lines.append(
+            f"  sharing alone: {sharing:.1f} x the samples per second of plain rows, {fewer:.1f} x fewer"
+        )
+        lines.append(f"  tokens; shuffled: {figures[f'shuffle_{name}']:.2f} x the samples per second")
+        if f"ratio_{name}" in figures:
+            lines.append(f"  against the best of TRL: {figures[f'ratio_{name}']:.1f} x")
+    lines.append(f"\nrelative difference of gradients {figures['gradient_difference']:.1e}")
     return "\n".join(lines)
 
 

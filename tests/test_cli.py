@@ -90,6 +90,16 @@ def test_model_that_is_none(model: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert "hint:" in refusal(capsys, "eval", model, "--data", DATA, "--out", tmp_path, "--bench", "snips")
 
 
+def test_export_and_merge_refuse_what_they_cannot_do(
+    tmp_path: Path, mixture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--data", mixture, "--out", tmp_path / "out")
+    assert "model" in refusal(capsys, "export", "tiny", *arguments, "--to", "trl")
+    assert main(["export", "coalm-8b", *map(str, arguments), "--to", "llamafactory"]) == 0
+    assert all(Path(line).is_file() for line in capsys.readouterr().out.split())
+    assert "adapter" in refusal(capsys, "merge", tmp_path, "--out", tmp_path / "merged")
+
+
 def test_unknown_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("eval", "replay:x", "--data", DATA, "--out", tmp_path, "--bench", "multiwos")
     assert "multiwoz" in refusal(capsys, *arguments)

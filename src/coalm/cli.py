@@ -1,4 +1,4 @@
-"""The `coalm` command: `data | train | eval | score | report | demo`, each a few lines over the package.
+"""The `coalm` command: `data | train | merge | export | eval | score | report | demo`, a few lines each.
 
 Data goes to standard output, messages to standard error. A user's mistake prints one clear error and exits
 with 2; `--debug` shows the traceback.
@@ -55,6 +55,20 @@ def train(args: argparse.Namespace) -> None:
     print(run_training(recipe, args.data, args.out, resume=args.resume))
 
 
+def merge(args: argparse.Namespace) -> None:
+    from coalm.training.merge import merge as merge_adapter
+
+    print(merge_adapter(args.folder, args.out, base=args.base, dtype=args.dtype))
+
+
+def export(args: argparse.Namespace) -> None:
+    from coalm.training.export import export as export_recipe
+    from coalm.training.recipe import load_recipe
+
+    for path in export_recipe(load_recipe(args.recipe, args.set), args.data, args.out, args.to):
+        print(path)
+
+
 def evaluate(args: argparse.Namespace) -> None:
     from coalm.evaluate import evaluate as run_evaluation
     from coalm.evaluate import print_scores
@@ -105,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_data(commands)
     _add_train(commands)
+    _add_merge(commands)
+    _add_export(commands)
     _add_eval(commands)
     _add_score(commands)
     _add_report(commands)
@@ -122,6 +138,26 @@ def _add_train(commands: Any) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--print", action="store_true", help="print the resolved recipe and stop")
+
+
+def _add_merge(commands: Any) -> None:
+    parser = add_command(commands, "merge", merge, "Merge an adapter into its base: a plain model folder.")
+    parser.add_argument("folder", type=Path, help="training run, or adapter folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model")
+    parser.add_argument("--base", help="base model, where it is no longer where the adapter says")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="default: the base's own")
+
+
+def _add_export(commands: Any) -> None:
+    help = "Write data and an equivalent configuration for another trainer."
+    parser = add_command(commands, "export", export, help)
+    parser.add_argument("recipe", help="name of a shipped recipe or a YAML file")
+    parser.add_argument("--data", type=Path, required=True, help="mixture folder")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--to", choices=("trl", "oumi", "llamafactory"), required=True)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a recipe's setting"
+    )
 
 
 def _add_eval(commands: Any) -> None:

@@ -24,6 +24,7 @@ _PROBE = (
     "Hello [END]\n\nUser: it's 5 o'clock,\n  isn't it?\n1. f(a='b')\nSystem: {\"a\": [1]}\n\n\n```\n[]\n```"
 )
 _MARK = "\u2063mark\u2063"
+_SPACE = "\n \t\n"
 
 
 class Tokens(NamedTuple):
@@ -34,11 +35,25 @@ class Tokens(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What a template puts around one user message and around the answer."""
+    """What a template puts around one user message and around the answer.
+
+    `lead`: white space before the answer that is not part of the prompt, so that the model writes it (Mistral).
+    `trims_user`, `trims_answer`: whether white space around them is cut off (Llama 3.1 does both).
+    """
 
     head: str
     tail: str
+    lead: str
     end: str
+    trims_user: bool
+    trims_answer: bool
+
+    def prompt(self, text: str) -> str:
+        return f"{self.head}{text.strip() if self.trims_user else text}{self.tail}"
+
+    def answer(self, text: str) -> str:
+        """What the model writes before the end token."""
+        return self.lead + (text.strip() if self.trims_answer else text)
 
 
 class Size(NamedTuple):
@@ -85,13 +100,16 @@ class Encoder:
     def _end(self) -> str:
         return self._frame.end if self._frame else str(self.tokenizer.eos_token)
 
+    def _answer(self, sample: Sample) -> str:
+        return self._frame.answer(sample.output) if self._frame else sample.output
+
     def prompt(self, prompt: Prompt | str) -> list[int]:
         """Token ids of all that stands before the answer."""
         return self._begin + self.encode(self.prompt_text(prompt))
 
     def sample(self, sample: Sample) -> Tokens:
         """Token ids of a training sample. Prompt and output are encoded apart, as they are when generating."""
-        return Tokens(self.prompt(sample.as_prompt()), [*self.encode(sample.output), self.end_id])
+        return Tokens(self.prompt(sample.as_prompt()), [*self.encode(self._answer(sample)), self.end_id])
 
     def count(self, sample: Sample) -> int:
         """Number of tokens of a training sample, prompt, output and end token together."""
@@ -104,7 +122,7 @@ class Encoder:
         """
         if self._by_line:
             prompt, shared = self._count_prompt(self.prompt_text(sample.as_prompt()))
-            output = sum(map(self._length, _PIECE.findall(sample.output)))
+            output = sum(map(self._length, _PIECE.findall(self._answer(sample))))
             return Size(len(self._begin) + prompt + output + 1, shared and len(self._begin) + shared)
         ids, output_ids = self.sample(sample)
         shared = _shared_length(self._last, ids)
@@ -128,7 +146,7 @@ class Encoder:
         if self._frame is None:
             return alpaca_text(*(prompt.alpaca or ("\n\n".join(text for _, text in prompt.messages), "")))
         if len(prompt.messages) == 1 and prompt.messages[0][0] == "user" and not prompt.tools:
-            return f"{self._frame.head}{prompt.messages[0][1]}{self._frame.tail}"
+            return self._frame.prompt(prompt.messages[0][1])
         messages = [{"role": role, "content": text} for role, text in prompt.messages]
         return _apply_template(self.tokenizer, messages, generation=True)
 
@@ -237,24 +255,43 @@ def load_tokenizer(name: str | Path | None = None) -> Any:
 
 
 def _chat_frame(tokenizer: Any) -> Frame:
-    """Head, tail and end token of the tokenizer's chat template, found with marked contents.
+    """What the tokenizer's chat template puts around contents, found with marked ones.
 
     Raises:
         ModelError: the template changes what it is given, so that loss would fall on the wrong tokens.
     """
     user, answer = f"{_MARK}user", f"{_MARK}answer"
-    messages = [{"role": "user", "content": user}]
-    before = _apply_template(tokenizer, messages, generation=True)
-    whole = _apply_template(tokenizer, [*messages, {"role": "assistant", "content": answer}], generation=False)
+    before, whole = _exchange(tokenizer, user, answer)
     head, found, tail = before.partition(user)
-    if not found or not whole.startswith(before + answer):
+    lead, answered, rest = whole.removeprefix(before).partition(answer)
+    special = [token for token in _special_tokens(tokenizer) if rest.startswith(token)]
+    end = max(special, key=len, default=str(tokenizer.eos_token))
+    # The same again with white space around both, which some templates cut off.
+    wide_user, wide_answer = f"{_SPACE}{user}{_SPACE}", f"{_SPACE}{answer}{_SPACE}"
+    wide_before, wide_whole = _exchange(tokenizer, wide_user, wide_answer)
+    frame = Frame(head, tail, lead, end, wide_user not in wide_before, wide_answer not in wide_whole)
+    known = found and answered and not lead.strip() and whole.startswith(before)
+    as_found = frame.prompt(wide_user) == wide_before
+    if not (known and as_found and wide_whole.startswith(wide_before + frame.answer(wide_answer))):
         raise ModelError(
             f"the chat template of {getattr(tokenizer, 'name_or_path', 'this model')} rewrites messages",
-            hint="train with `template: alpaca`, or mend the template's handling of the last assistant message",
+            hint="mend its handling of the last assistant message, or remove it: Alpaca blocks are used then",
         )
-    rest = whole[len(before) + len(answer) :]
-    special = [token for token in tokenizer.all_special_tokens if rest.startswith(token)]
-    return Frame(head, tail, max(special, key=len, default=str(tokenizer.eos_token)))
+    return frame
+
+
+def _exchange(tokenizer: Any, user: str, answer: str) -> tuple[str, str]:
+    """A user message with the generation prompt, and with its answer."""
+    messages = [{"role": "user", "content": user}]
+    before = _apply_template(tokenizer, messages, generation=True)
+    messages.append({"role": "assistant", "content": answer})
+    return before, _apply_template(tokenizer, messages, generation=False)
+
+
+def _special_tokens(tokenizer: Any) -> set[str]:
+    """All of them: those with a role, and those that are only marked as special (Llama 3's `<|eot_id|>`)."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    return {*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)}
 
 
 def _apply_template(tokenizer: Any, messages: list[dict[str, str]], generation: bool) -> str:

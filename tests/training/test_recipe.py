@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -23,10 +23,41 @@ def faults(folder: Path, text: str, *settings: str) -> str:
 
 
 def test_every_shipped_recipe_loads_and_says_how_to_run_it() -> None:
-    assert set(recipe_names()) >= {"tiny", "coalm-8b"}
+    papers = {f"coalm-{size}{variant}" for size in ("8b", "70b", "405b") for variant in ("", "-released")}
+    ablations = {f"coalm-8b-without-{domain}" for domain in ("la", "tod", "cra")}
+    assert set(recipe_names()) == papers | ablations | {"hammer-8b", "tiny", "nano"}
     for name in recipe_names():
         load_recipe(name)
-        assert f"coalm train {name} " in (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+        text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+        assert f"coalm train {name} " in text or "extends: coalm-8b\n" in text
+
+
+@pytest.mark.parametrize("size", ["70b", "405b"])
+def test_larger_models_differ_in_what_the_paper_says(size: str) -> None:
+    small, large = load_recipe("coalm-8b"), load_recipe(f"coalm-{size}")
+    changed = {item.name for item in fields(Recipe) if getattr(small, item.name) != getattr(large, item.name)}
+    memory = {"gradient_checkpointing", "offload", "pack_tokens"}
+    assert changed - memory == ({"model"} if size == "70b" else {"model", "method"})
+
+
+@pytest.mark.parametrize("domain", ["la", "tod", "cra"])
+def test_ablations_differ_in_their_data_alone(domain: str) -> None:
+    assert load_recipe(f"coalm-8b-without-{domain}") == replace(
+        load_recipe("coalm-8b"), without=(domain.upper(),)
+    )
+
+
+def test_a_recipe_extends_another(tmp_path: Path) -> None:
+    (tmp_path / "below.yaml").write_text("scratch: {layers: 3, heads: 2, kv_heads: 2}\nbatch: 4\nclip: 0\n")
+    recipe = load_recipe(write(tmp_path, "extends: below\nscratch: {layers: 5}\nbatch: 6\n"), ["clip=2"])
+    assert recipe.scratch == Scratch(layers=5, heads=2, kv_heads=2)
+    assert (recipe.batch, recipe.clip) == (6, 2.0)
+
+
+def test_a_recipe_cannot_extend_itself_or_nothing(tmp_path: Path) -> None:
+    (tmp_path / "below.yaml").write_text("extends: mine\n")
+    assert "extends itself" in faults(tmp_path, "extends: below\n")
+    assert "no recipe is called `blow`" in faults(tmp_path, "extends: blow\n")
 
 
 def test_the_8b_recipe_is_the_papers() -> None:

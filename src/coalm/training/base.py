@@ -59,12 +59,17 @@ def open_base(recipe: Recipe, tokenizer: Any, device: str) -> Base:
     """
     from coalm.training.forward import choose_attention
 
-    model = _load(recipe, tokenizer)
+    model = _load(recipe, tokenizer, device)
     save_dtype = model.dtype if recipe.method == "full" else None
-    model.to(device)
+    if recipe.method != "qlora":  # which is where it belongs already, and cannot be moved
+        model.to(device)
+    if recipe.liger:
+        _use_liger(model, device)
     attention = choose_attention(model)
     context = context_length(model.config)
     model = _prepare(model, recipe)
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.train()
     return Base(model, tokenizer, attention, context, save_dtype)
 
@@ -78,7 +83,7 @@ def context_length(config: Any) -> int | None:
     return min((limit for limit in limits if limit), default=None)
 
 
-def _load(recipe: Recipe, tokenizer: Any) -> Any:
+def _load(recipe: Recipe, tokenizer: Any, device: str) -> Any:
     try:
         import transformers
     except ModuleNotFoundError as error:
@@ -86,11 +91,53 @@ def _load(recipe: Recipe, tokenizer: Any) -> Any:
     transformers.utils.logging.disable_progress_bar()
     if recipe.scratch:
         return build_llama(recipe.scratch, tokenizer, recipe.seed)
+    options: dict[str, Any] = {"dtype": "auto"}
+    if recipe.method == "qlora":
+        options = {"dtype": recipe.dtype, "quantization_config": _four_bits(recipe), "device_map": {"": device}}
     try:
-        return transformers.AutoModelForCausalLM.from_pretrained(recipe.model, dtype="auto")
+        return transformers.AutoModelForCausalLM.from_pretrained(recipe.model, **options)
     except (OSError, ValueError) as error:
         hint = "give a folder with config.json and weights, or a Hub id"
         raise ModelError(f"no model at `{recipe.model}`: {str(error).splitlines()[0]}", hint=hint) from None
+
+
+def _four_bits(recipe: Recipe) -> Any:
+    """nf4 as the paper has it, stored in the type of the other weights, so that FSDP can shard it.
+
+    Raises:
+        MissingExtra: bitsandbytes is not installed.
+    """
+    import importlib.util
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtra("bitsandbytes", extra="qlora")
+    kind = getattr(torch, recipe.dtype)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=kind,
+        bnb_4bit_quant_storage=kind,
+    )
+
+
+def _use_liger(model: Any, device: str) -> None:
+    """Put Liger's kernels in place of the model's own norms and feed-forward layers.
+
+    Raises:
+        ModelError: they run on GPUs alone.
+        MissingExtra: Liger is not installed.
+    """
+    if device == "cpu":
+        raise ModelError("Liger's kernels run on a GPU", hint="--set liger=false")
+    try:
+        from liger_kernel.transformers import _apply_liger_kernel_to_instance
+    except ModuleNotFoundError:
+        raise MissingExtra("liger_kernel", extra="gpu") from None
+    # Our loss runs on target positions only, so the fused one is not for us.
+    _apply_liger_kernel_to_instance(model, fused_linear_cross_entropy=False, cross_entropy=False)
 
 
 def _prepare(model: Any, recipe: Recipe) -> Any:
@@ -100,7 +147,9 @@ def _prepare(model: Any, recipe: Recipe) -> Any:
     torch.manual_seed(recipe.seed)
     if recipe.method == "full":
         return model.float().requires_grad_(True)
-    model = _adapt(model.to(getattr(torch, recipe.dtype)), recipe)
+    if recipe.method == "lora":
+        model = model.to(getattr(torch, recipe.dtype))
+    model = _adapt(model, recipe)
     for weight in model.parameters():
         if weight.requires_grad:
             weight.data = weight.data.float()

@@ -39,6 +39,14 @@ class Counts:
     targets: int
 
 
+def select(samples: Iterable[Sample], only: Sequence[str], without: Sequence[str]) -> Iterator[Sample]:
+    """Those of a source or domain in `only` (empty: all) and of none in `without`."""
+    for sample in samples:
+        names = {sample.source, sample.domain}
+        if (not only or names & set(only)) and not names & set(without):
+            yield sample
+
+
 class Store:
     """Rows of a folder that `write_store` has filled."""
 

@@ -2,8 +2,9 @@
 
     coalm train tiny --data DIR --out RUN --set learning_rate=1e-3 --set scratch.layers=2
 
-Keys that do not exist and values that cannot be are errors, all of them told at once. The text under each
-field is its help, and stands above its key in `coalm train RECIPE --print`.
+A file may begin with `extends: NAME`, and then holds what is different. Keys that do not exist and values that
+cannot be are errors, all of them told at once. The text under each field is its help, and stands above its key
+in `coalm train RECIPE --print`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -84,11 +85,17 @@ class Recipe:
     scratch: Scratch | None = None
     """Shape of a small Llama to be trained from random weights."""
 
-    method: Literal["full", "lora"] = "full"
-    """Which weights learn: all of them, or low-rank adapters."""
+    only: tuple[str, ...] = ()
+    """Sources or domains (TOD, LA, CRA) of the mixture to train on; none: all."""
+
+    without: tuple[str, ...] = ()
+    """Sources or domains of the mixture to leave out, as the ablations of Table 5 do."""
+
+    method: Literal["full", "lora", "qlora"] = "full"
+    """Which weights learn: all of them, low-rank adapters, or adapters on a base in four bits (nf4)."""
 
     lora: Lora = field(default_factory=Lora)
-    """The adapters, for `method: lora`."""
+    """The adapters, for `method: lora` and `qlora`."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
     """muon: for a model from scratch; the layers' matrices are updated by Muon, the rest by AdamW."""
@@ -141,6 +148,15 @@ class Recipe:
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Arithmetic; weights that learn are always kept in float32, frozen ones in this type."""
 
+    gradient_checkpointing: bool = False
+    """Whether layers are computed again in the backward pass instead of being kept: less memory, more time."""
+
+    liger: bool = False
+    """Whether to use Liger's kernels for norms and feed-forward layers; on a GPU, where it is installed."""
+
+    offload: bool = False
+    """Whether weights and optimiser lie in main memory between uses; for several processes."""
+
     seed: int = 0
     """Of weights, adapters, order and dropout."""
 
@@ -172,13 +188,8 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: there is none, or it is wrong; all faults are listed.
     """
-    path = _find(str(name))
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"not valid YAML: {error}", where=path) from None
-    if not isinstance(values, dict):
-        raise RecipeError("expected keys and values", where=path)
+    path = _find(str(name), Path())
+    values = _read(path, ())
     faults: list[str] = []
     for change in changes:
         settings.change(values, change, faults)
@@ -190,8 +201,33 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     return recipe
 
 
-def _find(name: str) -> Path:
-    for path in (FOLDER / f"{name}.yaml", Path(name)):
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """A recipe's values, over those of the recipe that it `extends`."""
+    if path in seen:
+        raise RecipeError("extends itself", where=path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"not valid YAML: {error}", where=path) from None
+    if not isinstance(values, dict):
+        raise RecipeError("expected keys and values", where=path)
+    if "extends" not in values:
+        return values
+    below = _find(str(values.pop("extends")), path.parent)
+    return _overlay(_read(below, (*seen, path)), values)
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, nested keys one by one."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = below.get(key)
+        merged[key] = _overlay(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _find(name: str, beside: Path) -> Path:
+    for path in (FOLDER / f"{name}.yaml", beside / name, beside / f"{name}.yaml"):
         if path.is_file():
             return path
     raise RecipeError(f"no recipe is called `{name}`", hint=did_you_mean(name, recipe_names()))
@@ -201,8 +237,8 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     """What is wrong with values that are right one by one."""
     if (recipe.model is None) == (recipe.scratch is None):
         yield "give either `model` or `scratch`"
-    if recipe.method == "lora" and recipe.model is None:
-        yield "`method: lora` needs a `model` to adapt"
+    if recipe.method != "full" and recipe.model is None:
+        yield f"`method: {recipe.method}` needs a `model` to adapt"
     yield from _out_of_range(recipe)
     if recipe.scratch:
         shape = recipe.scratch

@@ -7,7 +7,8 @@
     RUN/model/           the result, in Hugging Face's format, tokenizer included
     RUN/run.json         written last
 
-The loss of a step is the mean over all target tokens of the global batch, however it is packed.
+The loss of a step is the mean over all target tokens of the global batch, however it is packed and however
+many processes share it. These all run this code; the first one writes, logs and looks at the clock.
 """
 
 from __future__ import annotations
@@ -15,32 +16,38 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from coalm.dialogue import Sample
-from coalm.errors import DataError
+from coalm.errors import DataError, RecipeError
 from coalm.mixture import read
 from coalm.runs import Journal, describe_run, log, read_json, read_json_lines, sha256, write_json
 from coalm.tokens import Encoder
 from coalm.training.base import Base, open_base, open_tokenizer
 from coalm.training.checkpoints import Position, latest_checkpoint, load_checkpoint, save_checkpoint
-from coalm.training.collate import collate
-from coalm.training.data import Batches, Store, open_store, spread
+from coalm.training.data import Batches, Store, open_store, select, spread
 from coalm.training.display import Watch, show_training
-from coalm.training.forward import summed_loss
-from coalm.training.optimizer import Optimizers, make_optimizer
+from coalm.training.optimizer import make_optimizer
+from coalm.training.processes import (
+    Processes,
+    join_processes,
+    shard,
+    unshard,
+)
 from coalm.training.recipe import Recipe
-from coalm.training.trie import Row, Trie, pack
+from coalm.training.steps import Run, evaluate, take_step
+from coalm.training.trie import Row
 
-DENSE_TOKENS = 2048
-"""Largest pack for a dense mask on a CPU: beyond it, the mask costs more than sharing saves."""
+Record = Callable[[float, Mapping[str, Any]], None]
+"""Told (share of the run that is done, a row of metrics)."""
 
 
 def train(
@@ -60,61 +67,70 @@ def train(
         DataError: no mixture, samples that cannot be learned from, or `out` belongs to another run.
         ModelError: the base model cannot be opened.
     """
+    with join_processes() as processes:
+        processes.by_first(lambda: _check_processes(recipe, processes))
+        return _train(recipe, data, out, resume, progress, processes)
+
+
+def _train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    resume: bool,
+    progress: Callable[[], AbstractContextManager[Watch]],
+    processes: Processes,
+) -> Path:
     started = time.monotonic()
-    identity = _claim(recipe, data, out, resume)
-    if (out / "run.json").exists():
+    identity = processes.by_first(lambda: _claim(recipe, data, out, resume))
+    if processes.tell((out / "run.json").exists()):
         return out / "model"
-    run = _open(recipe, data, out, identity)
+    run = _open(recipe, data, out, identity, processes)
     position = _go_on(run, out)
-    with progress() as watch, _open_journal(out / "metrics.jsonl", position) as journal:
-        end = _loop(run, position, journal, out / "checkpoints", watch)
-        totals = _totals(journal.path)
-    run.base.save(out / "model")
-    shutil.rmtree(out / "tokens")
-    facts = {
-        **identity,
-        "attention": run.base.attention,
-        "steps": end.step,
-        "training_seconds": round(end.seconds, 1),
-        "seconds": round(time.monotonic() - started, 1),
-        "parameters": _count_parameters(run.base.model),
-        "store": asdict(run.batches.store.counts),
-        "totals": totals,
-    }
-    write_json(out / "run.json", describe_run("train", {"recipe": asdict(recipe), "data": data.name}, **facts))
+    if processes.first:
+        with progress() as watch, _open_journal(out / "metrics.jsonl", position) as journal:
+            end = _loop(run, position, partial(_record, journal, watch), out / "checkpoints")
+    else:
+        end = _loop(run, position, lambda done, row: None, out / "checkpoints")
+    facts = {**identity, "parameters": _count_parameters(run.base.model)}
+    unshard(run.base.model, processes)
+    processes.by_first(lambda: _finish(run, out, facts, end, started))
     return out / "model"
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """All that the loop works with; nothing here changes but the weights."""
-
-    recipe: Recipe
-    base: Base
-    batches: Batches
-    held_out: Sequence[Row]
-    optimizer: Optimizers
-    device: str
-
-    def packs(self, rows: Iterable[Row]) -> Iterator[Trie]:
-        """Tries of a batch, as this model can take them."""
-        match self.base.attention:
-            case "segments":
-                budget = self.recipe.pack_tokens
-            case "dense":
-                budget = min(self.recipe.pack_tokens, DENSE_TOKENS)
-            case "own":
-                budget = 0
-        return pack(rows, budget, share=self.recipe.sharing and budget > 0)
+def _finish(run: Run, out: Path, known: Mapping[str, Any], end: Position, started: float) -> None:
+    """Write the model and what the run was."""
+    run.base.save(out / "model")
+    shutil.rmtree(out / "tokens", ignore_errors=run.processes.count > 1)  # others may have it open
+    facts = {
+        **known,
+        "attention": run.base.attention,
+        "processes": run.processes.count,
+        "steps": end.step,
+        "training_seconds": round(end.seconds, 1),
+        "seconds": round(time.monotonic() - started, 1),
+        "store": asdict(run.batches.store.counts),
+        "totals": _totals(out / "metrics.jsonl"),
+    }
+    arguments = {"recipe": asdict(run.recipe), "data": run.data.name}
+    write_json(out / "run.json", describe_run("train", arguments, **facts))
 
 
 # ── before the first step ─────────────────────────────────────────────────────────────────────────
 
 
+def _check_processes(recipe: Recipe, processes: Processes) -> None:
+    if processes.count > 1 and recipe.optimizer == "muon":
+        hint = "take `optimizer: adamw`, or one process"
+        raise RecipeError("muon works on whole matrices, and several processes hold shards", hint=hint)
+    if processes.count == 1 and recipe.offload and torch.cuda.is_available():
+        hint = "launch it with torchrun, or set offload=off"
+        raise RecipeError("`offload` needs several processes", hint=hint)
+
+
 def _claim(recipe: Recipe, data: Path, out: Path, resume: bool) -> dict[str, Any]:
     """Note in `out` what is being run; refuse to mix two runs. Gives what identifies the data."""
     text, path = recipe.to_yaml(), out / "recipe.yaml"
-    hashes = {split: sha256(data / f"{split}.parquet") for split in _splits(data)}
+    hashes = {split: sha256(data / f"{split}.parquet") for split in _splits(recipe, data)}
     if path.exists():
         if not resume:
             hint = "give --resume to go on with it, or another --out"
@@ -129,32 +145,42 @@ def _claim(recipe: Recipe, data: Path, out: Path, resume: bool) -> dict[str, Any
     return {"data_sha256": hashes}
 
 
-def _splits(data: Path) -> list[str]:
-    """The splits of a mixture that hold samples; `train` must."""
-    splits = [split for split in ("train", "validation") if next(read(data, split), None)]
+def _splits(recipe: Recipe, data: Path) -> list[str]:
+    """The splits of a mixture that hold samples for this recipe; `train` must."""
+    splits = [split for split in ("train", "validation") if next(_samples(recipe, data, split), None)]
     if "train" not in splits:
-        raise DataError("no sample to train on", where=data)
+        hint = "look at `only` and `without` of the recipe" if recipe.only or recipe.without else ""
+        raise DataError("no sample to train on", where=data, hint=hint)
     return splits
 
 
-def _open(recipe: Recipe, data: Path, out: Path, identity: Mapping[str, Any]) -> _Run:
+def _samples(recipe: Recipe, data: Path, split: str) -> Iterator[Sample]:
+    return select(read(data, split), recipe.only, recipe.without)
+
+
+def _open(recipe: Recipe, data: Path, out: Path, identity: Mapping[str, Any], processes: Processes) -> Run:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = open_tokenizer(recipe, partial(read, data, "train"))
-    base = open_base(recipe, tokenizer, device)
-    _say_attention(recipe, base)
+    tokenizer = processes.by_first(lambda: open_tokenizer(recipe, partial(_samples, recipe, data, "train")))
+    base = processes.first_then_rest(lambda: open_base(recipe, tokenizer, device))
+    if processes.count > 1:
+        shard(base.model, narrow=recipe.dtype == "bfloat16", offload=recipe.offload, device=device)
+    if processes.first:
+        _say_attention(recipe, base)
     limit = min(recipe.max_length or 1 << 40, base.context or 1 << 40)
 
     def store(split: str) -> Store:
-        samples: Callable[[], Iterable[Sample]] = partial(read, data, split)
-        kept = open_store(
-            samples,
-            Encoder(tokenizer).sample,
-            out / "tokens" / split,
-            limit=limit,
-            drop_long=recipe.too_long == "drop",
-            identity=identity,
+        samples: Callable[[], Iterable[Sample]] = partial(_samples, recipe, data, split)
+        kept = processes.first_then_rest(
+            lambda: open_store(
+                samples,
+                Encoder(tokenizer).sample,
+                out / "tokens" / split,
+                limit=limit,
+                drop_long=recipe.too_long == "drop",
+                identity=identity,
+            )
         )
-        if kept.counts.dropped:
+        if kept.counts.dropped and processes.first:
             log(f"{split}: left out {kept.counts.dropped} samples longer than {limit} tokens")
         return kept
 
@@ -162,7 +188,8 @@ def _open(recipe: Recipe, data: Path, out: Path, identity: Mapping[str, Any]) ->
     held_out: list[Row] = []
     if recipe.eval_samples and "validation" in identity["data_sha256"]:
         held_out = list(spread(store("validation"), recipe.eval_samples))
-    return _Run(recipe, base, batches, held_out, make_optimizer(base.model, recipe), device)
+    optimizer = make_optimizer(base.model, recipe)
+    return Run(recipe, data, base, batches, held_out, optimizer, device, processes)
 
 
 def _say_attention(recipe: Recipe, base: Base) -> None:
@@ -170,11 +197,11 @@ def _say_attention(recipe: Recipe, base: Base) -> None:
         log("this model cannot take shared prefixes: it is trained on plain rows, one at a time")
 
 
-def _go_on(run: _Run, out: Path) -> Position:
+def _go_on(run: Run, out: Path) -> Position:
     """Where the run stands: at its last checkpoint, or at the start."""
     torch.manual_seed(run.recipe.seed)
-    last = latest_checkpoint(out / "checkpoints")
-    return load_checkpoint(last, run.base.model, run.optimizer) if last else Position()
+    last = run.processes.by_first(lambda: latest_checkpoint(out / "checkpoints"))
+    return load_checkpoint(last, run.base.model, run.optimizer, run.processes) if last else Position()
 
 
 def _open_journal(path: Path, position: Position) -> Journal:
@@ -192,38 +219,46 @@ def _open_journal(path: Path, position: Position) -> Journal:
 # ── steps ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _loop(run: _Run, position: Position, journal: Journal, checkpoints: Path, watch: Watch) -> Position:
+def _loop(run: Run, position: Position, record: Record, checkpoints: Path) -> Position:
     """Take all steps that are left; where the run ends."""
-    recipe, clock = run.recipe, _Clock(position.seconds)
+    recipe, clock = run.recipe, _Clock(position.seconds, run.processes)
     steps = len(run.batches) if recipe.max_steps is None else min(len(run.batches), recipe.max_steps)
     step = position.step
     if step == 0:
-        _record(journal, watch, 0.0, {"step": 0, "loss": None, "lr": 0.0, **_evaluate(run)})
+        record(0.0, {"step": 0, "loss": None, "lr": 0.0, **evaluate(run)})
     while _share_done(recipe, step, steps, clock.seconds) < 1:
         middle = _share_done(recipe, step + 0.5, steps, clock.seconds)  # so that no step has a rate of zero
         rate = recipe.learning_rate * schedule(recipe, middle)
-        row = {"step": step + 1, **_take_step(run, run.batches.rows(step), rate)}
+        _draw_apart(run, step)
+        row = {"step": step + 1, **take_step(run, run.batches.rows(step), rate)}
         step += 1
         done = _share_done(recipe, step, steps, clock.seconds)
         if step % recipe.eval_every == 0 or done >= 1:
-            row |= _evaluate(run)
-        _record(journal, watch, done, row)
+            row |= evaluate(run)
+        record(done, row)
         if step % recipe.save_every == 0 or done >= 1:
-            save_checkpoint(
-                checkpoints, run.base.model, run.optimizer, Position(step, clock.seconds), recipe.keep
-            )
+            now = Position(step, clock.seconds)
+            save_checkpoint(checkpoints, run.base.model, run.optimizer, now, recipe.keep, run.processes)
     return Position(step, clock.seconds)
 
 
 class _Clock:
-    """Seconds of a run, those before it was resumed included."""
+    """Seconds of a run, those before it was resumed included; the first process's, in all of them."""
 
-    def __init__(self, before: float) -> None:
+    def __init__(self, before: float, processes: Processes) -> None:
         self._start = time.monotonic() - before
+        self._processes = processes
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._start
+        return self._processes.tell(time.monotonic() - self._start)
+
+
+def _draw_apart(run: Run, step: int) -> None:
+    """Let each process draw its own dropout, as a function of the step: no checkpoint has to hold it."""
+    if run.processes.count > 1:
+        numbers = [run.recipe.seed, step, run.processes.index]
+        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
 def _share_done(recipe: Recipe, step: float, steps: int, seconds: float) -> float:
@@ -245,54 +280,6 @@ def schedule(recipe: Recipe, done: float) -> float:
             return 0.5 * (1 - math.cos(math.pi * left))
         case "constant":
             return 1.0
-
-
-def _take_step(run: _Run, rows: Sequence[Row], rate: float) -> dict[str, Any]:
-    """One optimiser step on a global batch; its row of metrics."""
-    started = time.monotonic()
-    packs = list(run.packs(rows))
-    targets = sum(trie.target_count for trie in packs)
-    total = 0.0
-    for trie in packs:
-        loss = _loss(run, trie) / targets
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
-    if run.recipe.clip:
-        learned = [weight for group in run.optimizer.param_groups for weight in group["params"]]
-        torch.nn.utils.clip_grad_norm_(learned, run.recipe.clip)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    run.optimizer.step()
-    run.optimizer.zero_grad()
-    return {
-        "loss": round(total, 6),
-        "lr": rate,
-        "samples": len(rows),
-        "targets": targets,
-        "plain_tokens": sum(trie.plain_tokens for trie in packs),
-        "computed_tokens": sum(len(trie.tokens) for trie in packs),
-        "seconds": round(time.monotonic() - started, 4),
-    }
-
-
-def _loss(run: _Run, trie: Trie) -> torch.Tensor:
-    narrow = run.recipe.dtype == "bfloat16"
-    with torch.autocast(run.device, torch.bfloat16, enabled=narrow):
-        return summed_loss(run.base.model, collate(trie, run.device), run.base.attention)
-
-
-@torch.no_grad()
-def _evaluate(run: _Run) -> dict[str, float]:
-    """Mean loss over the target tokens of the held-out rows; nothing where there are none."""
-    if not run.held_out:
-        return {}
-    started = time.monotonic()
-    run.base.model.eval()
-    packs = list(run.packs(run.held_out))
-    total = sum(_loss(run, trie).item() for trie in packs)
-    run.base.model.train()
-    mean = total / sum(trie.target_count for trie in packs)
-    return {"eval_loss": round(mean, 6), "eval_seconds": round(time.monotonic() - started, 3)}
 
 
 def _record(journal: Journal, watch: Watch, done: float, row: Mapping[str, Any]) -> None:

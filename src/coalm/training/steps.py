@@ -1,0 +1,140 @@
+"""One optimiser step on a global batch, and a look at the held-out rows: the arithmetic of the training loop.
+
+All processes come here together. Each computes its part of the rows; sums over all of them are what is told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from coalm.training.base import Base
+from coalm.training.collate import collate
+from coalm.training.data import Batches
+from coalm.training.forward import summed_loss
+from coalm.training.optimizer import Optimizers
+from coalm.training.processes import Processes, hold_gradients, reshard, whole_tensor
+from coalm.training.recipe import Recipe
+from coalm.training.trie import NO_PARENT, Row, Trie, pack
+
+DENSE_TOKENS = 2048
+"""Largest pack for a dense mask on a CPU: beyond it, the mask costs more than sharing saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All that the loop works with; nothing here changes but the weights."""
+
+    recipe: Recipe
+    data: Path
+    base: Base
+    batches: Batches
+    held_out: Sequence[Row]
+    optimizer: Optimizers
+    device: str
+    processes: Processes
+
+    def packs(self, rows: Sequence[Row]) -> list[Trie]:
+        """Tries of this process's part of a batch, as this model can take them."""
+        match self.base.attention:
+            case "segments":
+                budget = self.recipe.pack_tokens
+            case "dense":
+                budget = min(self.recipe.pack_tokens, DENSE_TOKENS)
+            case "own":
+                budget = 0
+        share = self.recipe.sharing and budget > 0
+        return list(pack(self.processes.part(rows, share=share), budget, share=share))
+
+
+def take_step(run: Run, rows: Sequence[Row], rate: float) -> dict[str, Any]:
+    """One optimiser step on a global batch; its row of metrics."""
+    started = time.monotonic()
+    packs = run.packs(rows)
+    work = _measure(run, packs)
+    total = 0.0
+    for number, trie in enumerate(_even(packs, work.passes, rows)):
+        hold_gradients(run.base.model, number + 1 < work.passes and not run.recipe.offload)
+        loss = _loss(run, trie) / work.targets
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    if run.recipe.clip:
+        _clip(run)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    return {
+        "loss": round(run.processes.sum(total), 6),
+        "lr": rate,
+        "samples": len(rows),
+        "targets": work.targets,
+        "plain_tokens": work.plain_tokens,
+        "computed_tokens": work.computed_tokens,
+        "seconds": round(time.monotonic() - started, 4),
+    }
+
+
+class _Work(NamedTuple):
+    """What all processes do for a batch; `passes`: forward passes, as many in each."""
+
+    passes: int
+    targets: int
+    plain_tokens: int
+    computed_tokens: int
+
+
+def _measure(run: Run, packs: Sequence[Trie]) -> _Work:
+    mine = [
+        len(packs),
+        sum(trie.target_count for trie in packs),
+        sum(trie.plain_tokens for trie in packs),
+        sum(len(trie.tokens) for trie in packs),
+    ]
+    passes, *sums = zip(*run.processes.gather(mine), strict=True)
+    targets, plain, computed = (int(sum(values)) for values in sums)
+    return _Work(int(max(passes)), targets, plain, computed)
+
+
+def _even(packs: Sequence[Trie], passes: int, rows: Sequence[Row]) -> Iterator[Trie]:
+    """The packs, and behind them as many of one token without a target as make up `passes`.
+
+    Sharded weights are gathered by all processes at once: one that has less to do has to go along.
+    """
+    yield from packs
+    for _ in range(passes - len(packs)):
+        yield Trie(tokens=rows[0].tokens[:1], parents=[NO_PARENT], depths=[0])
+
+
+def _clip(run: Run) -> None:
+    """Scale the gradient down to the recipe's norm, over all weights of all processes."""
+    learned = [weight for group in run.optimizer.param_groups for weight in group["params"]]
+    norm = torch.nn.utils.get_total_norm([weight.grad for weight in learned if weight.grad is not None])
+    torch.nn.utils.clip_grads_with_norm_(learned, run.recipe.clip, whole_tensor(norm))
+
+
+def _loss(run: Run, trie: Trie) -> torch.Tensor:
+    narrow = run.recipe.dtype == "bfloat16"
+    with torch.autocast(run.device, torch.bfloat16, enabled=narrow):
+        return summed_loss(run.base.model, collate(trie, run.device), run.base.attention)
+
+
+@torch.no_grad()
+def evaluate(run: Run) -> dict[str, float]:
+    """Mean loss over the target tokens of the held-out rows; nothing where there are none."""
+    if not run.held_out:
+        return {}
+    started = time.monotonic()
+    run.base.model.eval()
+    packs = run.packs(run.held_out)
+    work = _measure(run, packs)
+    total = sum(_loss(run, trie).item() for trie in _even(packs, work.passes, run.held_out))
+    reshard(run.base.model)
+    run.base.model.train()
+    mean = run.processes.sum(total) / work.targets
+    return {"eval_loss": round(mean, 6), "eval_seconds": round(time.monotonic() - started, 3)}
