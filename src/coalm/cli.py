@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,9 @@ def train(args: argparse.Namespace) -> None:
         raise DataError("training needs a mixture and an output folder", hint="give --data DIR and --out RUN")
     from coalm.training.trainer import train as run_training
 
-    print(run_training(recipe, args.data, args.out, resume=args.resume))
+    model = run_training(recipe, args.data, args.out, resume=args.resume)
+    if os.environ.get("RANK", "0") == "0":  # one of several processes speaks for all
+        print(model)
 
 
 def merge(args: argparse.Namespace) -> None:
