@@ -88,6 +88,15 @@ def test_a_model_from_scratch_learns_and_can_be_opened(tmp_path: Path, mixture: 
     assert completion.text.startswith('System: {"domain": "')
 
 
+def test_what_is_forgotten_is_on_record(tmp_path: Path, mixture: Path) -> None:
+    train(replace(RECIPE, max_steps=4), mixture, tmp_path)
+    rows = metrics(tmp_path)
+    measured = [row["step"] for row in rows if "plain_loss" in row]
+    assert measured == [0, 4]
+    assert facts(tmp_path)["plain_loss"] == {"before": rows[0]["plain_loss"], "after": rows[-1]["plain_loss"]}
+    assert all(value > 1 for value in facts(tmp_path)["plain_loss"].values())
+
+
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_lora_adapts_a_model_in_a_folder(tmp_path: Path, mixture: Path, base: Path, kind: str) -> None:
     from transformers import AutoTokenizer
@@ -361,5 +370,5 @@ def test_metrics_have_the_columns_that_the_report_reads(tmp_path: Path, mixture:
     train(RECIPE, mixture, tmp_path)
     assert names(metrics(tmp_path)) == {
         *("step", "loss", "lr", "samples", "targets", "plain_tokens", "computed_tokens", "seconds"),
-        *("eval_loss", "eval_seconds"),
+        *("eval_loss", "eval_seconds", "plain_loss"),
     }

@@ -22,6 +22,8 @@ from coalm.training.processes import Processes, hold_gradients, reshard, whole_t
 from coalm.training.recipe import Recipe
 from coalm.training.trie import NO_PARENT, Row, Trie, pack
 
+PLAIN_DIALOGUES = Path(__file__).parent.parent / "assets" / "plain_dialogues.txt"
+
 DENSE_TOKENS = 2048
 """Largest pack for a dense mask on a CPU: beyond it, the mask costs more than sharing saves."""
 
@@ -35,6 +37,7 @@ class Run:
     base: Base
     batches: Batches
     held_out: Sequence[Row]
+    plain: Sequence[Row]
     optimizer: Optimizers
     device: str
     processes: Processes
@@ -124,17 +127,33 @@ def _loss(run: Run, trie: Trie) -> torch.Tensor:
         return summed_loss(run.base.model, collate(trie, run.device), run.base.attention)
 
 
-@torch.no_grad()
 def evaluate(run: Run) -> dict[str, float]:
     """Mean loss over the target tokens of the held-out rows; nothing where there are none."""
     if not run.held_out:
         return {}
     started = time.monotonic()
+    mean = _mean_loss(run, run.held_out)
+    return {"eval_loss": round(mean, 6), "eval_seconds": round(time.monotonic() - started, 3)}
+
+
+def look_back(run: Run) -> dict[str, float]:
+    """Mean loss over dialogues that have nothing to do with tools: what a model forgets shows there."""
+    return {"plain_loss": round(_mean_loss(run, run.plain), 6)} if run.plain else {}
+
+
+def plain_rows(tokenizer: Any, limit: int) -> list[Row]:
+    """The dialogues of `assets/plain_dialogues.txt`, all tokens but the first of each as targets."""
+    texts = PLAIN_DIALOGUES.read_text(encoding="utf-8").split("\n\n")
+    rows = [Row(list(tokenizer.encode(text.strip(), add_special_tokens=False)), 1) for text in texts]
+    return [row for row in rows if 1 < len(row.tokens) <= limit]
+
+
+@torch.no_grad()
+def _mean_loss(run: Run, rows: Sequence[Row]) -> float:
     run.base.model.eval()
-    packs = run.packs(run.held_out)
+    packs = run.packs(rows)
     work = _measure(run, packs)
-    total = sum(_loss(run, trie).item() for trie in _even(packs, work.passes, run.held_out))
+    total = sum(_loss(run, trie).item() for trie in _even(packs, work.passes, rows))
     reshard(run.base.model)
     run.base.model.train()
-    mean = run.processes.sum(total) / work.targets
-    return {"eval_loss": round(mean, 6), "eval_seconds": round(time.monotonic() - started, 3)}
+    return run.processes.sum(total) / work.targets

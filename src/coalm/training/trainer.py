@@ -43,7 +43,7 @@ from coalm.training.processes import (
     unshard,
 )
 from coalm.training.recipe import Recipe
-from coalm.training.steps import Run, evaluate, take_step
+from coalm.training.steps import Run, evaluate, look_back, plain_rows, take_step
 from coalm.training.trie import Row
 
 Record = Callable[[float, Mapping[str, Any]], None]
@@ -110,6 +110,7 @@ def _finish(run: Run, out: Path, known: Mapping[str, Any], end: Position, starte
         "seconds": round(time.monotonic() - started, 1),
         "store": asdict(run.batches.store.counts),
         "totals": _totals(out / "metrics.jsonl"),
+        "plain_loss": _first_and_last(out / "metrics.jsonl", "plain_loss"),
     }
     arguments = {"recipe": asdict(run.recipe), "data": run.data.name}
     write_json(out / "run.json", describe_run("train", arguments, **facts))
@@ -189,7 +190,8 @@ def _open(recipe: Recipe, data: Path, out: Path, identity: Mapping[str, Any], pr
     if recipe.eval_samples and "validation" in identity["data_sha256"]:
         held_out = list(spread(store("validation"), recipe.eval_samples))
     optimizer = make_optimizer(base.model, recipe)
-    return Run(recipe, data, base, batches, held_out, optimizer, device, processes)
+    plain = plain_rows(tokenizer, limit)
+    return Run(recipe, data, base, batches, held_out, plain, optimizer, device, processes)
 
 
 def _say_attention(recipe: Recipe, base: Base) -> None:
@@ -225,7 +227,7 @@ def _loop(run: Run, position: Position, record: Record, checkpoints: Path) -> Po
     steps = len(run.batches) if recipe.max_steps is None else min(len(run.batches), recipe.max_steps)
     step = position.step
     if step == 0:
-        record(0.0, {"step": 0, "loss": None, "lr": 0.0, **evaluate(run)})
+        record(0.0, {"step": 0, "loss": None, "lr": 0.0, **evaluate(run), **look_back(run)})
     while _share_done(recipe, step, steps, clock.seconds) < 1:
         middle = _share_done(recipe, step + 0.5, steps, clock.seconds)  # so that no step has a rate of zero
         rate = recipe.learning_rate * schedule(recipe, middle)
@@ -235,6 +237,8 @@ def _loop(run: Run, position: Position, record: Record, checkpoints: Path) -> Po
         done = _share_done(recipe, step, steps, clock.seconds)
         if step % recipe.eval_every == 0 or done >= 1:
             row |= evaluate(run)
+        if done >= 1:
+            row |= look_back(run)
         record(done, row)
         if step % recipe.save_every == 0 or done >= 1:
             now = Position(step, clock.seconds)
@@ -295,6 +299,12 @@ def _totals(path: Path) -> dict[str, int]:
         for name in names:
             totals[name] += row.get(name, 0)
     return totals
+
+
+def _first_and_last(path: Path, name: str) -> dict[str, float]:
+    """What was measured before the first step and after the last."""
+    found = [row[name] for _, row in read_json_lines(path) if name in row]
+    return {"before": found[0], "after": found[-1]} if found else {}
 
 
 def _count_parameters(model: torch.nn.Module) -> dict[str, int]:
