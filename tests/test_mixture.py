@@ -205,6 +205,13 @@ def test_shared_prefixes_and_lengths_are_those_of_the_samples(tmp_path: Path) ->
     ElementTree.parse(tmp_path / "lengths.svg")
 
 
+def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="1 process or more"):
+        build(FIXTURES, tmp_path, jobs=-1)
+    with pytest.raises(DataError, match="tools without dialogues"):
+        build(FIXTURES, tmp_path, tools=OWN / "tools.json")
+
+
 def test_nothing_to_build_from(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--corpora, --dialogues or --released"):
         build(None, tmp_path)

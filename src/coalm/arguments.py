@@ -22,9 +22,3 @@ def add_command(commands: Any, name: str, run: Command, help: str) -> argparse.A
 def names(text: str) -> list[str]:
     """`a,b` as a list."""
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def share(text: str) -> tuple[str, float]:
-    """`sgd=0.25` as a name and a number."""
-    name, _, number = text.partition("=")
-    return name, float(number)

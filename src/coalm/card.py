@@ -84,22 +84,16 @@ CORPORA = {
         "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue",
         note="Not in the paper's mixture.",
     ),
-    "sgd-llm": Corpus(
-        "SGD, rewritten",
-        "CRA",
-        "ReAct with API calls, multi-turn",
-        "cc-by-sa-4.0",
-        "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue",
-        82_236,
-        59_704_782,
-        "A sample for every step of {dialogues} dialogues that a language model has written anew by "
-        "`coalm data cra`, less those that the checks rejected. Its terms apply too.",
-    ),
     "messages": Corpus(
         "own conversations", "CRA", "ReAct with API calls, multi-turn", "other", "this folder's `run.json`"
     ),
 }
 RELEASED = "https://huggingface.co/datasets/uiuc-convai/CoALM-IT"
+CORPORA["sgd-llm"] = CORPORA["sgd"]._replace(
+    title="SGD, rewritten",
+    note="A sample for every step of {dialogues} dialogues that a language model has written anew by "
+    "`coalm data cra`, less those that the checks rejected. Its terms apply too.",
+)
 CORPORA |= {
     f"released-{name}": CORPORA[name]._replace(
         title=f"{CORPORA[name].title}, as released",

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from coalm.arguments import add_command, names, share
+from coalm.arguments import add_command, names
 
 # ── commands ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,8 +197,10 @@ def _add_build(actions: Any) -> None:
 
 
 def _share(text: str) -> tuple[str, float]:
+    """`sgd=0.25` as a name and a number."""
+    name, _, number = text.partition("=")
     try:
-        return share(text)
+        return name, float(number)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected SOURCE=X, as sgd=0.25, not {text!r}") from None
 

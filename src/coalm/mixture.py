@@ -31,7 +31,6 @@ from coalm.runs import describe_run, sha256, write_json
 if TYPE_CHECKING:
     from coalm.tokens import Encoder
 
-
 Progress = Callable[[int, int | None], None]
 SPLITS = ("train", "validation")
 CHUNK = 256
@@ -72,6 +71,10 @@ def build(
     parts = find_parts(corpora, sources, mixture) if corpora else []
     parts += [Part("messages", str(dialogues), str(tools) if tools else None)] if dialogues else []
     parts += [Part("released", released)] if released else []
+    if tools and not dialogues:
+        raise DataError("tools without dialogues", hint="give --dialogues too")
+    if jobs < 1:
+        raise DataError(f"a build takes 1 process or more, not {jobs}")
     if not parts:
         raise DataError("nothing to build from", hint="give --corpora, --dialogues or --released")
     work = out / ".building"

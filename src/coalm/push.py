@@ -51,7 +51,7 @@ def push(
 
 def _check_repo(repo: str) -> None:
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # not in its __all__
 
     try:
         validate_repo_id(repo)
@@ -80,7 +80,7 @@ def _check_card(path: Path, names: set[str]) -> None:
     hint = "build the mixture anew; its card is made with it"
     try:
         card = DatasetCard(path.read_text(encoding="utf-8"))
-        facts = card.data.to_dict()  # type: ignore[no-untyped-call]
+        facts = card.data.to_dict()  # type: ignore[no-untyped-call]  # untyped there
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"the front matter cannot be read: {error}", where=path, hint=hint) from None
     if not facts:

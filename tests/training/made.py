@@ -10,6 +10,7 @@ from typing import Any
 from coalm.dialogue import Dialogue, Domain, Sample, Slot, Tool, ToolCall, Turn
 from coalm.families.coalm import act_samples, state_samples
 from coalm.shuffle import Spill, write_sorted
+from coalm.training.recipe import Recipe, Scratch
 from coalm.training.trie import Row
 
 CITIES = ["Kiel", "Lund", "Porto", "Ghent", "Turku", "Basel"]
@@ -21,6 +22,19 @@ TOOLS = (
 DOMAINS = (
     Domain("Weather", (Slot("city"), Slot("day"))),
     Domain("Restaurant", (Slot("city"), Slot("dish"), Slot("seats"))),
+)
+SHAPE = Scratch(
+    hidden_size=32, intermediate_size=64, layers=2, heads=2, kv_heads=1, context=1024, vocabulary=600
+)
+RECIPE = Recipe(
+    scratch=SHAPE,
+    learning_rate=1e-2,
+    epochs=100,
+    max_steps=6,
+    batch=6,
+    dtype="float32",
+    eval_every=3,
+    save_every=2,
 )
 
 

@@ -24,8 +24,8 @@ from coalm.training.recipe import Lora, Recipe
 from coalm.training.trainer import train
 from coalm.training.trie import Row, merge, pack
 
-from .made import random_rows, samples, write_mixture
-from .test_trainer import RECIPE, facts, final_weights, latest, metrics
+from .made import RECIPE, random_rows, samples
+from .test_trainer import facts, final_weights, latest, metrics
 
 TOLERANCE = 1e-5
 """Relative difference of losses and of all weights together; sums in another order, in float32."""
@@ -38,17 +38,6 @@ PACK = 660
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_mixture(tmp_path_factory.mktemp("mixture"), samples(5, 10), samples(1, 4, start=100))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory, mixture: Path) -> Path:
-    """A random base model with its tokenizer, as a folder."""
-    return train(replace(RECIPE, max_steps=0), mixture, tmp_path_factory.mktemp("base"))
 
 
 # ── splitting a batch ─────────────────────────────────────────────────────────────────────────────

@@ -21,35 +21,10 @@ from coalm.errors import DataError, ModelError, RecipeError
 from coalm.models import Job, open_model
 from coalm.tokens import Encoder
 from coalm.training.base import context_length
-from coalm.training.recipe import Lora, Recipe, Scratch, load_recipe
+from coalm.training.recipe import Lora, load_recipe
 from coalm.training.trainer import schedule, train
 
-from .made import samples, tiny_model, write_mixture
-
-SHAPE = Scratch(
-    hidden_size=32, intermediate_size=64, layers=2, heads=2, kv_heads=1, context=1024, vocabulary=600
-)
-RECIPE = Recipe(
-    scratch=SHAPE,
-    learning_rate=1e-2,
-    epochs=100,
-    max_steps=6,
-    batch=6,
-    dtype="float32",
-    eval_every=3,
-    save_every=2,
-)
-
-
-@pytest.fixture(scope="module")
-def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_mixture(tmp_path_factory.mktemp("mixture"), samples(5, 10), samples(1, 4, start=100))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory, mixture: Path) -> Path:
-    """A random base model with its tokenizer, as a folder."""
-    return train(replace(RECIPE, max_steps=0), mixture, tmp_path_factory.mktemp("base"))
+from .made import RECIPE, SHAPE, samples, tiny_model, write_mixture
 
 
 def metrics(out: Path) -> list[dict[str, Any]]:

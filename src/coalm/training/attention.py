@@ -65,7 +65,7 @@ def attend_segments(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
     # In float32: on short runs, PyTorch's backward pass is several times slower in bfloat16.
-    out: Tensor = _SegmentAttention.apply(  # type: ignore[no-untyped-call]
+    out: Tensor = _SegmentAttention.apply(  # type: ignore[no-untyped-call]  # untyped in torch
         query.float(), key.float(), value.float(), segments, scale
     )
     return out.to(value.dtype).transpose(1, 2), None

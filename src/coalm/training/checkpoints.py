@@ -90,7 +90,7 @@ def load_checkpoint(
         state: dict[str, Any] = torch.load(
             path / "state.pt",
             map_location="cpu",
-            weights_only=True,
+            weights_only=True,  # tensors and plain values: nothing in the file is run
             mmap=processes.count > 1,  # then each takes its shares of what is mapped, and lets go of it
         )
         weights = state["weights"]

@@ -77,7 +77,7 @@ def _agrees(model: Any, rows: Sequence[Row], wanted: Sequence[Tensor], attention
     try:
         got = _logits(model, trie, attention)
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
-        return False
+        return False  # how models say that they cannot take it: an argument, a shape or a mask they do not know
     first = len(rows[0].tokens) - 1
     parts = [got[:first], torch.cat([got[:shared], got[first:]])]
     tolerance = _TOLERANCE.get(model.dtype, 1e-3)

@@ -56,9 +56,10 @@ class Processes:
         """The first process's `value`, in all of them."""
         if self.count == 1:
             return value
-        box = [value if self.first else None]
+        box: list[Any] = [value if self.first else None]
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-        return box[0]  # type: ignore[return-value]
+        told: Result = box[0]
+        return told
 
     def by_first(self, work: Callable[[], Result]) -> Result:
         """What `work` gives in the first process, which alone runs it; the others wait.
@@ -68,7 +69,7 @@ class Processes:
         """
         if self.count == 1:
             return work()
-        result: Result | None = None
+        result: Any = None
         fault: CoalmError | None = None
         if self.first:
             try:
@@ -77,7 +78,8 @@ class Processes:
                 fault = error
         if self.tell(fault is not None):
             raise fault or SystemExit(2)
-        return self.tell(result)  # type: ignore[return-value]
+        told: Result = self.tell(result)
+        return told
 
     def first_then_rest(self, work: Callable[[], Result]) -> Result:
         """Run `work` in the first process and then in the others, which find what it left on disk.

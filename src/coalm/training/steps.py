@@ -64,7 +64,7 @@ def take_step(run: Run, rows: Sequence[Row], rate: float) -> dict[str, Any]:
     for number, trie in enumerate(_even(packs, work.passes, rows)):
         hold_gradients(run.base.model, number + 1 < work.passes and not run.recipe.offload)
         loss = _loss(run, trie) / work.targets
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         total += loss.item()
     if run.recipe.clip:
         _clip(run)

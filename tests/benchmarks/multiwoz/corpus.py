@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-Slots = dict[str, dict[str, str]]
+Slots = dict[str, dict[str, Any]]  # also what no corpus should hold
 
 
 def metadata(semi: Slots | None = None, book: Slots | None = None) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def metadata(semi: Slots | None = None, book: Slots | None = None) -> dict[str, 
     return content
 
 
-def log(*exchanges: tuple[str, dict[str, Any], str]) -> dict[str, Any]:
+def log(*exchanges: tuple[Any, dict[str, Any], str]) -> dict[str, Any]:
     entries: list[dict[str, Any]] = []
     for user, state, system in exchanges:
         entries += [{"text": user, "metadata": {}}, {"text": system, "metadata": state}]

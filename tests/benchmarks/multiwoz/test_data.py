@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,15 +54,15 @@ def test_missing_data_says_where_to_get_it(tmp_path: Path) -> None:
         ({"log": []}, "in turn"),
         ([], "in turn"),
         (log(("Hi", {}, "No state here")), "metadata"),
-        (log((3, metadata(), "No text here")), "text"),  # type: ignore[arg-type]
+        (log((3, metadata(), "No text here")), "text"),
         (log(("Hi", {"hotel": {"semi": {}}}, "No bookings here")), "book"),
-        (log(("Hi", metadata({"hotel": {"area": ["north"]}}), "A list here")), "hotel-area"),  # type: ignore[dict-item]
+        (log(("Hi", metadata({"hotel": {"area": ["north"]}}), "A list here")), "hotel-area"),
     ],
 )
 def test_broken_dialogue_is_named(tmp_path: Path, dialogue: object, message: str) -> None:
-    dialogues = {name: content for name, content in DIALOGUES.items() if name != "TRY0001.json"}
+    dialogues: dict[str, Any] = {name: content for name, content in DIALOGUES.items() if name != "TRY0001.json"}
     if dialogue is not None:
-        dialogues["TRY0001.json"] = dialogue  # type: ignore[assignment]
+        dialogues["TRY0001.json"] = dialogue
     with pytest.raises(DataError, match=message) as caught:
         load(write(tmp_path, dialogues))
     assert "data.json#TRY0001.json" in caught.value.where

@@ -65,7 +65,7 @@ def _call_nodes(source: str) -> list[ast.Call]:
 def _call(node: ast.Call) -> dict[str, dict[str, Any]]:
     # `**more` has no name: it stands under None, which no function has for a parameter
     arguments = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-    return {_dotted_name(node.func): arguments}  # type: ignore[dict-item]
+    return {_dotted_name(node.func): arguments}  # type: ignore[dict-item]  # None, as said above
 
 
 def _dotted_name(node: ast.expr) -> str:
