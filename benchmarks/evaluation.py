@@ -165,14 +165,14 @@ def generate_alone(model: Any, job: Job) -> str:
     """What somebody would write who calls `transformers` for each prompt."""
     import torch
 
-    encoder, llama = model._encoder, model._model
+    encoder, llama = model.encoder, model.model
     ids = torch.tensor([encoder.prompt(job.prompt)])
     output = llama.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         max_new_tokens=job.max_tokens,
         do_sample=False,
-        eos_token_id=model._end_ids(),
+        eos_token_id=model.end_ids(),
         pad_token_id=encoder.end_id,
     )
     text: str = encoder.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)

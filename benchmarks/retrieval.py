@@ -20,9 +20,9 @@ from typing import Any
 
 import bm25s
 
-from coalm.agent.retrieval import Retriever
 from coalm.dialogue import Tool
 from coalm.files import Tree, open_tree
+from coalm.retrieval import Retriever
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DEPTHS = (5, 10, 20)

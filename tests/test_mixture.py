@@ -141,9 +141,21 @@ def test_plain_text_is_what_is_said(tmp_path: Path) -> None:
     assert set(card["sources"]) == set(MIXTURES["scratch"])
 
 
+def test_some_texts_stand_there_twice(tmp_path: Path) -> None:
+    built = {}
+    for share in (0.0, 0.4, 1.0):
+        build(DEMO, tmp_path / str(share), Plan(repeat=share), sources=("snips-text", "xlam-text"))
+        built[share] = {(s.source, s.dialogue): s.output for s in everything(tmp_path / str(share))}
+    once, some, twice = built.values()
+    assert all(twice[key] == f"{text}\n\n{text}" for key, text in once.items())
+    assert all(text in (once[key], twice[key]) for key, text in some.items())
+    assert 0.3 < sum(text == twice[key] for key, text in some.items()) / len(some) < 0.5
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"repeat": 2}, "repeat is a share"),
         ({"vary_tools": 1.5}, "vary_tools is a share"),
         ({"irrelevant": -0.1}, "irrelevant is a share"),
         ({"most_tools": 0}, "most_tools is 1 or more"),

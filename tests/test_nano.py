@@ -118,7 +118,7 @@ def test_a_stage_that_fails_ends_the_run(tmp_path: Path, capsys: pytest.CaptureF
     out = tmp_path / "run"
     assert main(["--corpora", str(tmp_path / "empty"), "--out", str(out)]) == 2
     assert [stage["status"] for stage in stages(out)] == [2]
-    assert "none of the corpora is here" in capsys.readouterr().err
+    assert "put it in the corpora folder" in capsys.readouterr().err
     assert main(["--corpora", str(tmp_path / "nothing"), "--out", str(tmp_path / "other")]) == 2
     assert "CORPORA=DIR" in capsys.readouterr().err
 

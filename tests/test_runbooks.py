@@ -63,7 +63,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 # ── the books that come with the package ──────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", book_names())
+@pytest.mark.parametrize("name", [name for name in book_names() if name.isdigit()])
 def test_a_book_has_the_rows_of_its_table(name: str) -> None:
     book = load_book(name)
     assert book.table == int(name)
@@ -77,7 +77,7 @@ def test_all_books_can_be_planned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every row has a family, and a reason where it is not run."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert book_names() == ["2", "3", "4", "5"]
+    assert book_names() == ["2", "3", "4", "5", "5-nano"]
     for name in book_names():
         for planned in plan_book(load_book(name)):
             assert planned.family in FAMILIES

@@ -23,6 +23,7 @@ from coalm.dialogue import ToolCall
 
 # Fences stand at the edges of lines; three backticks elsewhere belong to a string.
 _FENCE = re.compile(r"^[ \t]*```(?:\w*[ \t]*\n)?(.*?)(?:^[ \t]*```|```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_ENDS_IN_CALLS = re.compile(r"(?P<said>.*?)(?:^|\n)```(?:json)?\n(?P<calls>\[.*\])\n```\s*", re.DOTALL)
 _NAME_STOPS = frozenset("()[]{},;='\"`\n\r")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
@@ -92,6 +93,17 @@ def read_json_calls(text: str) -> tuple[ToolCall, ...]:
     except (ValueError, RecursionError) as error:
         raise CallSyntaxError("bad_json", str(error)) from None
     return calls_from_json(rows if isinstance(rows, list) else [rows])
+
+
+def split_calls(text: str) -> tuple[str, tuple[ToolCall, ...]]:
+    """What is said in a text, and the calls in the fenced JSON list that it ends with, if it does."""
+    found = _ENDS_IN_CALLS.fullmatch(text)
+    if not found:
+        return text, ()
+    try:
+        return found["said"].strip(), read_json_calls(found["calls"])
+    except CallSyntaxError:
+        return text, ()
 
 
 def calls_from_json(rows: Sequence[Any]) -> tuple[ToolCall, ...]:

@@ -33,6 +33,7 @@ def build(args: argparse.Namespace) -> None:
         vary_tools=args.vary_tools,
         most_tools=args.most_tools,
         irrelevant=args.irrelevant,
+        repeat=args.repeat,
         tracked=args.tracked,
     )
     with bar("building") as progress:
@@ -231,6 +232,10 @@ def _add_variation(parser: argparse.ArgumentParser) -> None:
     varied.add_argument(
         "--irrelevant", type=float, default=0.0, metavar="SHARE",
         help="share of masked copies without the tools that they call",
+    )  # fmt: skip
+    varied.add_argument(
+        "--repeat", type=float, default=0.0, metavar="SHARE",
+        help="share of plain texts that stand there twice, to be learned by looking back",
     )  # fmt: skip
     varied.add_argument("--tracked", type=int, default=5, help="services that a prompt of sgd-dst lists")
 

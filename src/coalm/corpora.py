@@ -6,7 +6,6 @@ such. A unit goes to training or to validation as a whole.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -16,7 +15,7 @@ from coalm.card import TEXT, Tally
 from coalm.cra import stored, variation
 from coalm.cra.grounded import ground
 from coalm.dialogue import Dialogue, Sample, Tool
-from coalm.errors import DataError, NotFound, did_you_mean
+from coalm.errors import DataError, NotFound, did_you_mean, named
 from coalm.families.coalm import Layout, act_samples, call_samples, state_samples, write_history
 from coalm.sources import masking, messages, released, sgd, snips, tool_lists, toolace, xlam
 
@@ -36,7 +35,8 @@ class Plan:
 
     `vary_tools` is the share of CRA dialogues and masked copies that list few tools (`most_tools`, unless they
     need more), in CRA mostly under other names too; `irrelevant` is the share of masked copies that list
-    none of the tools that their row calls.
+    none of the tools that their row calls. `repeat` is the share of plain texts that stand there twice: the
+    second time can be foretold by looking back, which is what calls are made of.
     """
 
     layout: Layout = "react"
@@ -51,6 +51,7 @@ class Plan:
     vary_tools: float = 0.0
     most_tools: int = tool_lists.MOST
     irrelevant: float = 0.0
+    repeat: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +112,31 @@ def _calls(dialogue: Dialogue, plan: Plan) -> Iterable[Sample]:
 
 
 def _texts(dialogue: Dialogue, plan: Plan) -> Iterator[Sample]:
-    """One sample of what is said in a dialogue: labelled lines, without calls and what they returned."""
+    """One sample of what is said in a dialogue."""
+    for text in _spoken(dialogue):
+        yield _text(dialogue, plan, text)
+
+
+def _spoken(dialogue: Dialogue) -> Iterator[str]:
+    """Labelled lines, without calls and what they returned; nothing where nothing is said."""
     spoken = [turn for turn in dialogue.turns if turn.role != "tool" and turn.text and not turn.calls]
     text = write_history([replace(turn, thought="") for turn in spoken])
     if text:
-        yield Sample("", "", text, f"{dialogue.source}-text", "TEXT", "text", dialogue.id, 0, dialogue.services)
+        yield text
+
+
+def _text(dialogue: Dialogue, plan: Plan, text: str) -> Sample:
+    name = f"{dialogue.source}-text"
+    if number(f"{plan.seed}/repeat/{name}/{dialogue.id}") < plan.repeat * 2**64:
+        text = f"{text}\n\n{text}"
+    return Sample("", "", text, name, "TEXT", "text", dialogue.id, 0, dialogue.services)
 
 
 def _texts_of_tools(dialogue: Dialogue, plan: Plan) -> Iterator[Sample]:
     """The same behind what the tools are said to do, and their parameters to be."""
-    for sample in _texts(dialogue, plan):
-        lines = [text for tool in dialogue.tools for text in _descriptions(tool)]
-        yield replace(sample, output="\n".join([*dict.fromkeys(lines), sample.output]))
+    lines = [text for tool in dialogue.tools for text in _descriptions(tool)]
+    for text in _spoken(dialogue):
+        yield _text(dialogue, plan, "\n".join([*dict.fromkeys(lines), text]))
 
 
 def _descriptions(tool: Tool) -> Iterator[str]:
@@ -210,18 +224,11 @@ def source(name: str) -> Source:
     Raises:
         DataError: there is none.
     """
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        if name not in SOURCES:
-            raise DataError(f"unknown source `{name}`", hint=did_you_mean(name, SOURCES))
-        return SOURCES[name]
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise DataError(f"cannot import source `{name}`: {error}") from None
-    if not isinstance(found, Source):
-        raise DataError(f"`{name}` is not a Source")
-    return found
+    if ":" in name:
+        return named(name, Source, "source")
+    if name not in SOURCES:
+        raise DataError(f"unknown source `{name}`", hint=did_you_mean(name, SOURCES))
+    return SOURCES[name]
 
 
 def find_parts(root: Path, names: Sequence[str] | None, mixture: str = "paper") -> list[Part]:
@@ -263,7 +270,7 @@ def check_plan(plan: Plan) -> None:
         source(name)
         if not 0 < share <= MOST_COPIES:
             raise DataError(f"the share of {name} is above 0 and at most {MOST_COPIES}, not {share}")
-    for name in ("vary_tools", "irrelevant"):
+    for name in ("vary_tools", "irrelevant", "repeat"):
         if not 0 <= getattr(plan, name) <= 1:
             raise DataError(f"{name} is a share, from 0 to 1, not {getattr(plan, name)}")
     if plan.most_tools < 1:

@@ -13,7 +13,11 @@ CoalmError
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 
 class CoalmError(Exception):
@@ -58,6 +62,34 @@ class MissingExtra(CoalmError):
     def __init__(self, module: str, *, extra: str = "", hint: str = "") -> None:
         hint = hint or f'pip install "coalm[{extra}]"'
         super().__init__(f"the library `{module}` is not installed", hint=hint)
+
+
+def need(module: str, *, extra: str) -> None:
+    """Import a library of an extra, so that its absence is told before anything is begun.
+
+    Raises:
+        MissingExtra: it, or one that it needs, is not installed.
+    """
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or module, extra=extra) from None
+
+
+def named(name: str, kind: type[Found], what: str, error: type[CoalmError] = DataError) -> Found:
+    """The `kind` that `module:ATTRIBUTE` points to: a `what` of one's own.
+
+    Raises:
+        DataError: (or `error`) it cannot be imported, or is something else.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as fault:  # ValueError: no name before the colon
+        raise error(f"cannot import {what} `{name}`: {fault}") from None
+    if not isinstance(found, kind):
+        raise error(f"`{name}` is not a {kind.__name__}")
+    return found
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -12,20 +12,17 @@ form that the template takes is used.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from coalm.calls import CallSyntaxError, read_json_calls
+from coalm.calls import split_calls
 from coalm.dialogue import Prompt, Role, Tool, ToolCall
 from coalm.errors import ModelError
 
 Message = dict[str, Any]
 Apply = Callable[[list[Message], list[dict[str, Any]] | None], str]
 """A template: messages and tools (None where there are none) to text. Raises what Jinja raises."""
-
-_CALLS = re.compile(r"(?P<said>.*?)(?:^|\n)```(?:json)?\n(?P<calls>\[.*\])\n```\s*", re.DOTALL)
 
 
 def write_conversation(prompt: Prompt, apply: Apply, name: str) -> str:
@@ -83,7 +80,7 @@ def _structured(prompt: Prompt, apart: bool) -> Iterator[Message]:
     while place < len(prompt.messages):
         role, text = prompt.messages[place]
         place += 1
-        said, calls = _split_calls(text) if role == "assistant" and prompt.tools else (text, ())
+        said, calls = split_calls(text) if role == "assistant" and prompt.tools else (text, ())
         answers = _answers(prompt.messages[place:])
         if not calls or len(calls) != len(answers):
             yield {"role": role, "content": text}
@@ -109,17 +106,6 @@ def _answers(messages: Sequence[tuple[Role, str]]) -> list[str]:
             break
         texts.append(text)
     return texts
-
-
-def _split_calls(text: str) -> tuple[str, tuple[ToolCall, ...]]:
-    """What is said in a text, and the calls in the fenced JSON list that it ends with, if it does."""
-    found = _CALLS.fullmatch(text)
-    if not found:
-        return text, ()
-    try:
-        return found["said"].strip(), read_json_calls(found["calls"])
-    except CallSyntaxError:
-        return text, ()
 
 
 def _write_call(call: ToolCall, number: int) -> dict[str, Any]:

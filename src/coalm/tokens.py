@@ -18,7 +18,10 @@ from coalm.dialogue import Prompt, Sample
 from coalm.errors import MissingExtra, ModelError
 from coalm.templates import write_conversation
 
-DEFAULT_TOKENIZER = Path(__file__).parent / "assets" / "tokenizer.json"
+ASSETS = Path(__file__).parent / "assets"
+DEFAULT_TOKENIZER = ASSETS / "tokenizer.json"
+NANO = ASSETS / "nano"
+"""The model that comes with the package: `nano`, wherever a model is named."""
 
 # A place where every tokenizer in use starts anew: behind a line break, before something visible.
 _PIECE = re.compile(r"(?:[^\n]*\n)+?(?=\S)|.+\Z", re.DOTALL)
@@ -241,6 +244,11 @@ class PlainTokenizer:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
 
+def locate(name: str) -> str:
+    """The folder or Hub id that a model's name stands for: itself, but for `nano`."""
+    return str(NANO) if name == "nano" else name
+
+
 def load_tokenizer(name: str | Path | None = None) -> Any:
     """The tokenizer of a model (Hub id or folder); a plain one for a `tokenizer.json`, or ours for None.
 
@@ -255,7 +263,7 @@ def load_tokenizer(name: str | Path | None = None) -> Any:
     except ModuleNotFoundError:
         raise MissingExtra("transformers", extra="train") from None
     try:
-        return AutoTokenizer.from_pretrained(str(name))
+        return AutoTokenizer.from_pretrained(locate(str(name)))
     except (OSError, ValueError) as error:
         hint = "give a model folder, a Hub id, or a tokenizer.json"
         raise ModelError(f"no tokenizer at `{name}`: {str(error).splitlines()[0]}", hint=hint) from None

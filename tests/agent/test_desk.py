@@ -18,10 +18,10 @@ import pytest
 from coalm.agent import Agent, Answer, Observed
 from coalm.agent.desk import DOMAINS, Desk, Refused
 from coalm.agent.desk.values import read_choice, read_day, read_time, write_time
-from coalm.agent.retrieval import Retriever, choose_tools
 from coalm.agent.tools import AgentTool, Toolbox
 from coalm.dialogue import ToolCall
 from coalm.errors import DataError
+from coalm.retrieval import Retriever, choose_tools
 from tests.agent.scripted import ScriptedModel
 
 REQUESTS = json.loads(Path(__file__).with_name("desk_requests.json").read_text(encoding="utf-8"))

@@ -98,11 +98,11 @@ def test_what_prompts_begin_with_is_computed_once(folder: Path) -> None:
     """In a batch after the first, the model sees no token of the shared beginning again."""
     model: Any = open_model(f"hf:{folder}", batch_tokens=900, dtype="float32")
     widths: list[int] = []
-    model._model.register_forward_pre_hook(
+    model.model.register_forward_pre_hook(
         lambda module, args, kwargs: widths.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
     texts = [f"{RULES}{n:03}" for n in range(40)]
-    prompt = model._encoder.prompt(Prompt(text=texts[0]))
+    prompt = model.encoder.prompt(Prompt(text=texts[0]))
     list(model.complete(jobs(texts, limit=2)))
     assert sum(width > len(prompt) // 2 for width in widths) == 1
     widths.clear()

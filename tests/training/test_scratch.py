@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,14 +27,33 @@ def test_the_same_seed_gives_the_same_weights(tokenizer: Any) -> None:
 
 
 def test_attention_starts_out_near(tokenizer: Any) -> None:
-    model = build_llama(SHAPE, tokenizer, 0).eval()
+    model = build_llama(replace(SHAPE, layers=1), tokenizer, 0).eval()
     model.set_attn_implementation("eager")
-    ids = torch.randint(len(tokenizer), (8, 256), generator=torch.Generator().manual_seed(0))
+    ids = random_words(8, 256)
     with torch.no_grad():
         steep, flat = model(ids, output_attentions=True).attentions[0][:, :, -1].mean(0)
     assert steep[-16:].sum() > 0.8
     assert 0.4 < flat[-16:].sum() < 0.8  # the harmonic sums of 16 and 256 terms stand 0.55 to 1
     assert steep[-4:].sum() > flat[-4:].sum()
+
+
+def test_what_followed_a_word_before_follows_it_again(tokenizer: Any) -> None:
+    shape = replace(SHAPE, hidden_size=256, heads=4, kv_heads=4)
+    words, between = random_words(4, 50), random_words(4, 200, seed=1)
+    ids = torch.cat([words, between, words], dim=1)
+
+    def repeated(shape: Scratch) -> float:
+        """Share of the second half of `words` that is foretold."""
+        with torch.no_grad():
+            logits = build_llama(shape, tokenizer, 0).eval()(ids).logits[:, -50:-1]
+        return float((logits.argmax(-1) == words[:, 1:]).float().mean())
+
+    assert repeated(shape) > 0.15  # by chance: 0.003
+    assert repeated(replace(shape, tied=True)) < 0.05
+
+
+def random_words(rows: int, length: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(SHAPE.vocabulary // 2, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
 def test_a_word_and_its_twin_behind_a_space_start_out_alike(tokenizer: Any) -> None:

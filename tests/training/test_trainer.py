@@ -226,6 +226,17 @@ def test_a_stopped_run_goes_on_bit_by_bit(
     assert facts(tmp_path / "whole")["totals"] == facts(tmp_path / "broken")["totals"]
 
 
+def test_muons_companion_learns_at_its_share_of_the_rate(tmp_path: Path, mixture: Path) -> None:
+    recipe = replace(RECIPE, optimizer="muon", adamw_ratio=1e-9, weight_decay=0.0)
+    train(replace(recipe, max_steps=0), mixture, tmp_path / "before")
+    train(recipe, mixture, tmp_path / "after")
+    before, after = final_weights(tmp_path / "before"), final_weights(tmp_path / "after")
+    kept = {name for name in before if torch.allclose(before[name], after[name], atol=1e-6)}
+    assert "model.embed_tokens.weight" in kept
+    assert "model.layers.0.self_attn.q_proj.bias" in kept
+    assert "model.layers.0.mlp.up_proj.weight" not in kept
+
+
 def latest(out: Path) -> int:
     return max((int(path.name[5:]) for path in (out / "checkpoints").glob("step-*")), default=0)
 

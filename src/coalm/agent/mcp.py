@@ -23,7 +23,7 @@ from coalm.agent.naming import rename_properties, writable
 from coalm.agent.running import Failure
 from coalm.agent.tools import LIMIT, TIMEOUT, AgentTool, check_schema
 from coalm.dialogue import Tool
-from coalm.errors import AgentError, MissingExtra, did_you_mean
+from coalm.errors import AgentError, did_you_mean, need
 
 START_SECONDS = 30.0
 _MOST_PAGES = 100
@@ -52,10 +52,7 @@ def tools_from_mcp(
         AgentError: the server does not start or answer, or has no tool of a name in `allow` or `confirm`.
         MissingExtra: `mcp` is not installed.
     """
-    try:
-        import mcp  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "mcp", extra="mcp") from None
+    need("mcp", extra="mcp")
     where = server if isinstance(server, str) else " ".join(server)
     connection = _Connection(server, where, token, environment or {})
     try:
@@ -102,6 +99,7 @@ class _Connection:
         self._client: Any = None
         self._failure: BaseException | None = None
         self._ready = threading.Event()
+        # Not `with`: what the server says is kept for as long as the connection; closed in `close`.
         self._errors: Any = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()

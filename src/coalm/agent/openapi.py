@@ -22,7 +22,7 @@ from coalm.agent.naming import writable
 from coalm.agent.references import Document
 from coalm.agent.tools import LIMIT, TIMEOUT, AgentTool, check_schema
 from coalm.dialogue import Tool
-from coalm.errors import AgentError, DataError, MissingExtra, did_you_mean
+from coalm.errors import AgentError, DataError, did_you_mean, need
 
 MAX_BYTES = 1 << 20
 _METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
@@ -62,10 +62,7 @@ def tools_from_openapi(
         AgentError: not OpenAPI 3, no such operation, a part that cannot be sent, or no secret for a scheme.
         MissingExtra: `httpx2` is not installed.
     """
-    try:
-        import httpx2  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "httpx2", extra="agent") from None
+    need("httpx2", extra="agent")
     root, where = _read(document)
     if not str(root.get("openapi", "")).startswith("3."):
         hint = "convert it first" if "swagger" in root else ""

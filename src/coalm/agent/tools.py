@@ -16,7 +16,7 @@ from typing import Any
 
 from coalm.calls import is_writable_name
 from coalm.dialogue import Tool, ToolCall
-from coalm.errors import AgentError, MissingExtra, did_you_mean
+from coalm.errors import AgentError, did_you_mean, need
 
 TIMEOUT = 30.0
 LIMIT = 4000
@@ -105,7 +105,7 @@ class Toolbox:
     """
 
     def __init__(self, tools: Iterable[AgentTool]) -> None:
-        _need_jsonschema()
+        need("jsonschema", extra="agent")
         self.by_name: dict[str, AgentTool] = {}
         for tool in tools:
             if tool.name in self.by_name:
@@ -160,20 +160,13 @@ def check_schema(tool: Tool) -> None:
         AgentError: they are not.
         MissingExtra: `jsonschema` is not installed.
     """
-    _need_jsonschema()
+    need("jsonschema", extra="agent")
     from jsonschema import Draft202012Validator, SchemaError
 
     try:
         Draft202012Validator.check_schema({"type": "object", **tool.parameters})
     except SchemaError as error:
         raise AgentError(f"the parameters are no JSON Schema: {error.message[:200]}", where=tool.name) from None
-
-
-def _need_jsonschema() -> None:
-    try:
-        import jsonschema  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "jsonschema", extra="agent") from None
 
 
 def _errors(validator: Any, arguments: Mapping[str, Any]) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Sequence
 
 from coalm.benchmarks import apibank, bfcl, multiwoz, sgd, snips
@@ -11,7 +10,7 @@ from coalm.benchmarks.apibank import dialogues as apibank_dialogues
 from coalm.benchmarks.episode import Benchmark, Item
 from coalm.benchmarks.multiwoz import end_to_end as multiwoz_end_to_end
 from coalm.benchmarks.multiwoz import interactive as multiwoz_interactive
-from coalm.errors import DataError, did_you_mean
+from coalm.errors import DataError, did_you_mean, named
 
 _ALL = (
     multiwoz.BENCHMARK,
@@ -32,15 +31,8 @@ def benchmark(name: str) -> Benchmark:
     Raises:
         DataError: there is none.
     """
-    module, colon, attribute = name.partition(":")
-    if colon:
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise DataError(f"cannot import benchmark `{name}`: {error}") from None
-        if not isinstance(found, Benchmark):
-            raise DataError(f"`{name}` is not a Benchmark")
-        return found
+    if ":" in name:
+        return named(name, Benchmark, "benchmark")
     if name not in BENCHMARKS:
         raise DataError(f"unknown benchmark `{name}`", hint=did_you_mean(name, BENCHMARKS))
     return BENCHMARKS[name]

@@ -101,7 +101,8 @@ class Room:
                 return
             time.sleep(_PAUSE)
             with self._changed:
-                self._changed.wait_for(lambda seen=seen: self._version != seen)  # type: ignore[misc]
+                while self._version == seen:
+                    self._changed.wait()
 
     def _work(self, text: str) -> None:
         failure = ""

@@ -7,12 +7,11 @@ anywhere, named as `my_package.module:FAMILY`.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coalm.dialogue import Prompt, Reply, Request, Task
-from coalm.errors import ModelError, did_you_mean
+from coalm.errors import ModelError, did_you_mean, named
 from coalm.families import (
     chat,
     coalm,
@@ -88,15 +87,8 @@ def family(name: str) -> Family:
     Raises:
         ModelError: there is none.
     """
-    module, colon, attribute = name.partition(":")
-    if colon:
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ModelError(f"cannot import family `{name}`: {error}") from None
-        if not isinstance(found, Family):
-            raise ModelError(f"`{name}` is not a Family")
-        return found
+    if ":" in name:
+        return named(name, Family, "family", ModelError)
     if name not in FAMILIES:
         raise ModelError(f"unknown family `{name}`", hint=did_you_mean(name, FAMILIES))
     return FAMILIES[name]

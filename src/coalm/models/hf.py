@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coalm.errors import MissingExtra, ModelError
+from coalm.memory import bound_caches
 from coalm.models import Completion, Job
 from coalm.models.prefixes import group_by_prefix
-from coalm.tokens import Encoder
+from coalm.tokens import Encoder, locate
 
 if TYPE_CHECKING:
     from coalm.models.constrained import Guide, Spelling
@@ -57,34 +58,35 @@ class HuggingFaceModel:
             import transformers
         except ModuleNotFoundError as error:
             raise MissingExtra(error.name or "torch", extra="train") from None
+        bound_caches()
         transformers.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         self.name = f"hf:{name} constrained" if constrained else f"hf:{name}"
         self._torch = torch
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = _load(name, dtype).to(self._device).eval()
-        self._encoder = Encoder.load(name)
+        self.model = _load(name, dtype).to(self._device).eval()
+        self.encoder = Encoder.load(name)
         self._batch_tokens = batch_tokens or BATCH_TOKENS.get(
             self._device.partition(":")[0], BATCH_TOKENS["cuda"]
         )
         self._settings = dict(generate or {})
-        self._limit = getattr(self._model.config, "max_position_embeddings", None) or 1 << 30
+        self.context = getattr(self.model.config, "max_position_embeddings", None) or 1 << 30
         from coalm.models.decode import Prefixes
 
-        self._prefixes = Prefixes(self._model, PREFIX_TOKENS)
+        self._prefixes = Prefixes(self.model, PREFIX_TOKENS)
         self._spelling: Spelling | None = None
         if constrained:
             from coalm.models.constrained import Spelling
 
-            width = self._model.get_output_embeddings().weight.shape[0]
-            self._spelling = Spelling(self._encoder.tokenizer, width, self._end_ids())
+            width = self.model.get_output_embeddings().weight.shape[0]
+            self._spelling = Spelling(self.encoder.tokenizer, width, self.end_ids())
 
     def complete(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Completion]]:
         """Yield `(index in jobs, completion)` by batches; a prompt without room for its answer is an error."""
-        prompts = [self._encoder.prompt(job.prompt) for job in jobs]
+        prompts = [self.encoder.prompt(job.prompt) for job in jobs]
         fitting = []
         for index, ids in enumerate(prompts):
-            if len(ids) + jobs[index].max_tokens > self._limit:
+            if len(ids) + jobs[index].max_tokens > self.context:
                 yield (
                     index,
                     Completion("", prompt_tokens=len(ids), completion_tokens=0, error="context_overflow"),
@@ -106,8 +108,8 @@ class HuggingFaceModel:
 
         What this prompt shares with the last ones is not computed again.
         """
-        prompt = self._encoder.prompt(job.prompt)
-        if self._settings or self._spelling or len(prompt) + job.max_tokens > self._limit:
+        prompt = self.encoder.prompt(job.prompt)
+        if self._settings or self._spelling or len(prompt) + job.max_tokens > self.context:
             ((_, completion),) = self.complete([job])
             if completion.text:
                 yield completion.text
@@ -115,15 +117,15 @@ class HuggingFaceModel:
         from coalm.models.streaming import decode_stepwise, write_stepwise
 
         prefix = self._prefixes.find(prompt[:-1]) if len(prompt) > 1 else None
-        tokens = decode_stepwise(self._model, prompt, job.max_tokens, self._end_ids(), prefix)
+        tokens = decode_stepwise(self.model, prompt, job.max_tokens, self.end_ids(), prefix)
         texts = []
-        for text in write_stepwise(tokens, self._write, job.prompt.stop):
+        for text in write_stepwise(tokens, self.decode, job.prompt.stop):
             texts.append(text)
             yield text
         return Completion("".join(texts), len(prompt))
 
-    def _write(self, ids: Sequence[int]) -> str:
-        text: str = self._encoder.tokenizer.decode(list(ids), skip_special_tokens=True)
+    def decode(self, ids: Sequence[int]) -> str:
+        text: str = self.encoder.tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
     def _batches(
@@ -151,7 +153,7 @@ class HuggingFaceModel:
 
             limits = [job.max_tokens for job in jobs]
             guide = self._guide(jobs, limits)
-            rows = decode_greedily(self._model, prompts, limits, self._end_ids(), prefix, guide)
+            rows = decode_greedily(self.model, prompts, limits, self.end_ids(), prefix, guide)
         return [self._cut(row, job) for row, job in zip(rows, jobs, strict=True)]
 
     def _guide(self, jobs: list[Job], limits: list[int]) -> Guide | None:
@@ -164,28 +166,28 @@ class HuggingFaceModel:
     def _sample(self, prompts: list[list[int]], limit: int) -> list[list[int]]:
         torch = self._torch
         width = max(map(len, prompts))
-        end = self._encoder.end_id
+        end = self.encoder.end_id
         ids = torch.tensor([[end] * (width - len(row)) + row for row in prompts], device=self._device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self._device)
-        settings = {"max_new_tokens": limit, "eos_token_id": self._end_ids(), "pad_token_id": end}
+        settings = {"max_new_tokens": limit, "eos_token_id": self.end_ids(), "pad_token_id": end}
         try:
-            output = self._model.generate(input_ids=ids, attention_mask=mask, **(settings | self._settings))
+            output = self.model.generate(input_ids=ids, attention_mask=mask, **(settings | self._settings))
         except (TypeError, ValueError) as error:
             raise ModelError(f"generate: {error}", where=self.name, hint="look at --generate") from None
         rows: list[list[int]] = output[:, width:].tolist()
         return rows
 
-    def _end_ids(self) -> list[int]:
-        configured = self._model.generation_config.eos_token_id
+    def end_ids(self) -> list[int]:
+        configured = self.model.generation_config.eos_token_id
         extra = configured if isinstance(configured, list) else [configured]
-        return sorted({self._encoder.end_id, *(token for token in extra if token is not None)})
+        return sorted({self.encoder.end_id, *(token for token in extra if token is not None)})
 
     def _cut(self, ids: list[int], job: Job) -> tuple[str, int]:
         """Text and length of one answer: up to the end token, the job's limit, or a stop text."""
         ids = ids[: job.max_tokens]
-        ends = set(self._end_ids())
+        ends = set(self.end_ids())
         length = next((position for position, token in enumerate(ids) if token in ends), len(ids))
-        text = self._write(ids[:length])
+        text = self.decode(ids[:length])
         for stop in job.prompt.stop:
             text = text.partition(stop)[0]
         return text, min(length + 1, len(ids))
@@ -198,7 +200,7 @@ def _load(name: str, dtype: str) -> Any:
     adapter = Path(name) / "adapter_config.json"
     base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name
     try:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(locate(base), dtype=dtype)
     except (OSError, ValueError) as error:
         hint = "give a folder with config.json and weights, or a Hub id"
         raise ModelError(f"no model at `{base}`: {str(error).splitlines()[0]}", hint=hint) from None

@@ -16,13 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from coalm.calls import CallSyntaxError, read_json_calls
+from coalm.calls import split_calls
 from coalm.dialogue import Prompt, Tool, ToolCall
 
 LONGEST_NAME = 64
 
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
-_CALLS = re.compile(r"(?P<said>.*?)(?:^|\n)```(?:json)?\n(?P<calls>\[.*\])\n```\s*", re.DOTALL)
 
 
 def fitting_names(tools: Sequence[Tool]) -> dict[str, str]:
@@ -92,17 +91,6 @@ def _write_call(id: str, call: ToolCall, names: Mapping[str, str]) -> dict[str, 
         "type": "function",
         "function": {"name": names.get(call.name, call.name), "arguments": arguments},
     }
-
-
-def split_calls(text: str) -> tuple[str, tuple[ToolCall, ...]]:
-    """What is said in a text, and the calls in the fenced JSON list that it ends with, if it does."""
-    found = _CALLS.fullmatch(text)
-    if not found:
-        return text, ()
-    try:
-        return found["said"].strip(), read_json_calls(found["calls"])
-    except CallSyntaxError:
-        return text, ()
 
 
 def read_message(said: str, tool_calls: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from coalm.errors import MissingExtra, ModelError
 from coalm.models import Completion, Job
 from coalm.runs import read_json
-from coalm.tokens import Encoder
+from coalm.tokens import Encoder, locate
 
 SEED = 0
 AT_ONCE = 256
@@ -118,9 +118,9 @@ def _find_adapter(name: str) -> tuple[str, str, int]:
     """(base, adapter's folder, rank); for a model that is no adapter: itself, an empty folder, 0."""
     path = Path(name) / "adapter_config.json"
     if not path.is_file():
-        return name, "", 0
+        return locate(name), "", 0
     config = read_json(path)
     try:
-        return str(config["base_model_name_or_path"]), name, int(config["r"])
+        return locate(str(config["base_model_name_or_path"])), name, int(config["r"])
     except (LookupError, TypeError, ValueError):
         raise ModelError("no adapter: it names no base and rank", where=path) from None

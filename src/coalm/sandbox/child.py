@@ -35,6 +35,9 @@ PRELOADED = (
 
 Setup = Callable[..., Mapping[str, Any]]
 
+_in_session = False
+"""Whether this process has given up its rights: until then no text becomes code."""
+
 
 def main(descriptor: int) -> None:
     """Serve the parent at the other end of `descriptor` until it goes away."""
@@ -165,18 +168,22 @@ def _message(error: BaseException) -> str:
 
 
 def _run(statement: str, space: dict[str, Any], expression: bool) -> Any:
-    """The value of an expression; None of statements, which are refused where an `expression` is wanted."""
+    """The value of an expression; None of statements, which are refused where an `expression` is wanted.
+
+    Raises:
+        RuntimeError: this is not a session's process.
+    """
+    if not _in_session:
+        raise RuntimeError("text becomes code in a session's process only")
     try:
         code = compile(statement.lstrip(" \t"), "<string>", "eval")
     except SyntaxError:
         if expression:
             raise
+        # What this process is for: it has no rights left (`lockdown.give_up`), and nothing of ours to reach.
         exec(compile(statement, "<string>", "exec"), space)
         return None
-    return eval(code, space)
-
-
-_in_session = False
+    return eval(code, space)  # as above: in a session's process only, checked on entry
 
 
 def evaluate(text: str) -> Any:
@@ -185,8 +192,6 @@ def evaluate(text: str) -> Any:
     Raises:
         RuntimeError: this is not a session's process.
     """
-    if not _in_session:
-        raise RuntimeError("text becomes code in a session's process only")
     return _run(text, {"__builtins__": builtins}, expression=True)
 
 

@@ -58,6 +58,7 @@ def create_app(service: Service, routes: Sequence[BaseRoute] = ()) -> Starlette:
         Route("/metrics", metrics),
     ]
     errors = {HTTPException: _tell_status}
+    # Starlette types a handler's second argument as any Exception; ours is told HTTPExceptions only.
     return Starlette(routes=[*own, *routes], middleware=middleware, exception_handlers=errors)  # type: ignore[arg-type]
 
 

@@ -55,12 +55,12 @@ def open_backend(spec: str, *, rows: int, batch_tokens: int, **options: Any) -> 
 
     # What HuggingFaceModel has opened is used as it is; it has no public names for these yet.
     inside: Any = model
-    if not can_run(inside._model):
+    if not can_run(inside.model):
         return PoolBackend(model, threads=1, together=rows)
     engine = Engine(
-        inside._model, inside._encoder.tokenizer, inside._end_ids(), rows=rows, batch_tokens=batch_tokens
+        inside.model, inside.encoder.tokenizer, inside.end_ids(), rows=rows, batch_tokens=batch_tokens
     )
-    return EngineBackend(model.name, engine, inside._encoder, inside._limit)
+    return EngineBackend(model.name, engine, inside.encoder, inside.context)
 
 
 class EngineBackend:

@@ -77,7 +77,7 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no 
         return -1
 
 
-class SlotCache(Cache):  # type: ignore[misc]
+class SlotCache(Cache):  # type: ignore[misc]  # as above
     """The stores of all layers. Before each forward pass, `window` says what it reads and writes."""
 
     def __init__(self, layers: int) -> None:

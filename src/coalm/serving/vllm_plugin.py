@@ -85,6 +85,7 @@ def make_parser() -> Any:
     messages = _first(_MESSAGES)
 
     class CoalmToolParser(base.ToolParser):  # type: ignore[misc, name-defined]
+        # (Its base is only known where vLLM is, which has no types for us.)
         # Constrained decoding would force plain JSON, which the model was not trained on.
         supports_required_and_named = False
 

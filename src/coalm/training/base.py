@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from coalm.dialogue import Sample
 from coalm.errors import MissingExtra, ModelError
-from coalm.tokens import load_tokenizer
+from coalm.tokens import load_tokenizer, locate
 from coalm.training.processes import ALONE, Processes, shard
 from coalm.training.scratch import build_llama, train_tokenizer
 
@@ -107,8 +107,9 @@ def _load(recipe: Recipe, tokenizer: Any) -> Any:
     transformers.utils.logging.disable_progress_bar()
     if recipe.scratch:
         return build_llama(recipe.scratch, tokenizer, recipe.seed)
+    assert recipe.model is not None  # a recipe has one or the other
     try:
-        return transformers.AutoModelForCausalLM.from_pretrained(recipe.model, dtype="auto")
+        return transformers.AutoModelForCausalLM.from_pretrained(locate(recipe.model), dtype="auto")
     except (OSError, ValueError) as error:
         hint = "give a folder with config.json and weights, or a Hub id"
         raise ModelError(f"no model at `{recipe.model}`: {str(error).splitlines()[0]}", hint=hint) from None
@@ -258,7 +259,8 @@ def _adapt(model: Any, recipe: Recipe) -> Any:
         adapted = get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(f"no place for adapters in `{recipe.model}`: {error}") from None
-    if recipe.model and Path(recipe.model).exists():
-        # An adapter must find its base again from any working folder.
-        adapted.peft_config["default"].base_model_name_or_path = str(Path(recipe.model).resolve())
+    if recipe.model:  # an adapter must find its base again from any working folder
+        place = Path(recipe.model)
+        name = str(place.resolve()) if place.exists() else recipe.model
+        adapted.peft_config["default"].base_model_name_or_path = name
     return adapted

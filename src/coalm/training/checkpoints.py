@@ -128,10 +128,11 @@ def load_checkpoint(
     """
     try:
         sharded = (path / "rest.pt").exists()
+        # It may come from elsewhere: `weights_only` reads tensors and plain values, and runs nothing.
         rest: dict[str, Any] = torch.load(
             path / ("rest.pt" if sharded else "state.pt"),
             map_location="cpu",
-            weights_only=True,  # tensors and plain values: nothing in the file is run
+            weights_only=True,
             mmap=processes.count > 1,  # then each takes its shares of what is mapped, and lets go of it
         )
         if sharded:

@@ -14,7 +14,7 @@ from typing import Any
 
 from coalm.errors import DataError, MissingExtra, ModelError, did_you_mean
 from coalm.runs import read_json
-from coalm.tokens import load_tokenizer
+from coalm.tokens import load_tokenizer, locate
 from coalm.training.model_card import hand_on_card
 
 ADAPTER = "adapter_config.json"
@@ -77,7 +77,7 @@ def _load_merged(name: str, adapter: Path, dtype: str | None) -> Any:
         raise MissingExtra(error.name or "peft", extra="train") from None
     transformers.utils.logging.disable_progress_bar()
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(name, dtype=dtype or "auto")
+        model = transformers.AutoModelForCausalLM.from_pretrained(locate(name), dtype=dtype or "auto")
     except (OSError, ValueError) as error:
         hint = "where the base has moved, name its place: --base FOLDER"
         raise ModelError(

@@ -43,7 +43,8 @@ class Optimizers:
 def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> Optimizers:
     """The recipe's optimiser over all weights that learn; vectors do not decay.
 
-    Muon takes the hidden matrices only; embedding, output head and norms stay with AdamW, at the same rate.
+    Muon takes the hidden matrices only; embedding, output head and norms stay with AdamW, at `adamw_ratio` of
+    the rate, which is the `ratio` of their groups.
     """
     named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     matrices = [weight for _, weight in named if weight.ndim > 1]
@@ -56,9 +57,10 @@ def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> Optimizers:
         # match_rms_adamw: updates of the size that AdamW's have, so that one learning rate serves both.
         rate, decay = recipe.learning_rate, recipe.weight_decay
         parts.append(torch.optim.Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+    ratio = recipe.adamw_ratio if parts else 1.0
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": recipe.weight_decay, "ratio": ratio},
+        {"params": vectors, "weight_decay": 0.0, "ratio": ratio},
     ]
     groups = [group for group in groups if group["params"]]
     if groups:

@@ -46,11 +46,11 @@ class Scratch:
     context: int = 4096
     """Longest sequence, in tokens."""
 
-    rope_theta: float = 10_000.0
+    rope_theta: float = 500_000.0
     """Base of the rotary position embedding."""
 
-    tied: bool = True
-    """Whether the output head is the embedding."""
+    tied: bool = False
+    """Whether the output head is the embedding. Fewer weights, which learn to repeat words much more slowly."""
 
     tokenizer: str | None = None
     """Hub id or folder; none: a byte-level BPE of our own, trained on the mixture."""
@@ -103,6 +103,9 @@ class Recipe:
 
     learning_rate: float = 1e-4
     """Peak learning rate."""
+
+    adamw_ratio: float = 1.0
+    """muon: the learning rate of AdamW's part (embedding, head, norms, biases), as a share of Muon's."""
 
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls after the warm-up; linear and cosine end at zero."""
@@ -261,7 +264,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
 
 
 def _out_of_range(recipe: Recipe) -> Iterator[str]:
-    above_zero = ("learning_rate", "epochs", "max_minutes", "batch", "pack_tokens", "max_length")
+    above_zero = ("learning_rate", "adamw_ratio", "epochs", "max_minutes", "batch", "pack_tokens", "max_length")
     for key in (*above_zero, "eval_every", "save_every", "keep"):
         value = getattr(recipe, key)
         if value is not None and value <= 0:

@@ -62,9 +62,9 @@ def _distinct_lines(samples: Iterable[Sample]) -> Iterator[str]:
 def build_llama(shape: Scratch, tokenizer: Any, seed: int) -> Any:
     """A Llama of that shape for `tokenizer`, with weights drawn from `seed` and then led a little.
 
-    What a model of two minutes has to learn is where in its prompt the words are that it must repeat. From
-    plain random weights it spends most of its time on that; `_tie_twins`, `_look_alike` and `_look_near` each
-    start it closer, and nothing that follows depends on them.
+    What a small model has to learn is where in its prompt the words are that it must repeat. From plain random
+    weights it spends most of its time on that; the functions below each start it closer, and nothing that
+    follows depends on them.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -89,11 +89,29 @@ def build_llama(shape: Scratch, tokenizer: Any, seed: int) -> Any:
     model = LlamaForCausalLM(config)
     with torch.no_grad():
         _tie_twins(model.get_input_embeddings().weight, tokenizer.get_vocab())
+        if not shape.tied:
+            _speak_up(model)
         if shape.heads == shape.kv_heads:
-            for layer in model.model.layers:
-                _look_alike(layer.self_attn)
-                _look_near(layer.self_attn, shape)
+            layers = [layer.self_attn for layer in model.model.layers]
+            for layer in layers:
+                _look_alike(layer)
+                _look_near(layer, shape)
+            if not shape.tied and shape.layers > 1 and shape.heads > 1:
+                _go_on_as_before(layers[0], layers[1], shape)
     return model
+
+
+def _speak_up(model: Any) -> None:
+    """Words begin louder than what layers add to them, and the output head as the embedding.
+
+    With Muon, each step changes what a layer adds by about as much. Beside embeddings of norm 1, the words are
+    not to be recognised after ten steps, and whatever led weights did with them is gone.
+    """
+    words = model.get_input_embeddings().weight
+    model.lm_head.weight.copy_(words)
+    words.mul_(math.sqrt(words.shape[1]))
+    for layer in model.model.layers:
+        layer.mlp.down_proj.weight.zero_()
 
 
 SPACE = "\u0120"
@@ -137,3 +155,55 @@ def _look_near(attention: Any, shape: Scratch) -> None:
         for head in range(shape.heads):
             steepness = 2.0 ** (1 - head)
             bias[head * width : head * width + width // 2] = math.sqrt(steepness * math.sqrt(width) / per_log)
+
+
+BEHIND = 6.0
+"""By how much the score of the token before stands above that of its neighbours."""
+SAME = 40.0
+"""Score of a place that follows a token like the current one."""
+
+
+def _go_on_as_before(first: Any, second: Any, shape: Scratch) -> None:
+    """What followed a word before follows it again: an induction circuit (Olsson et al. 2022), written down.
+
+    The last head of the first layer looks at the token before, and adds to each place which one that was.
+    Heads of the second layer look for places where that is the current token, and pass on what stands there.
+
+    A score of rotary attention depends on distance through the frequencies of its pairs of dimensions. The
+    first head has biases alone: each pair is turned by its own frequency, so that all are in phase at distance
+    1. The others compare contents, in the slower half of the pairs, which hardly turn within a prompt.
+    """
+    import torch
+
+    size, heads = shape.hidden_size, shape.heads
+    width = size // heads
+    half = width // 2
+    frequency = shape.rope_theta ** (-torch.arange(half) / half)
+
+    def axes() -> Tensor:
+        """(width, hidden), orthonormal rows."""
+        turned: Tensor = torch.linalg.qr(torch.randn(size, width))[0]
+        return turned.T
+
+    word, was = axes(), axes()  # a token is read along the first, and noted for the next place along the second
+    head = slice((heads - 1) * width, heads * width)
+    loud = math.sqrt(BEHIND * math.sqrt(width) / float((1 - frequency.cos()).sum()))
+    for projection in (first.q_proj, first.k_proj):
+        projection.weight[head] = 0
+    first.k_proj.bias[head] = loud * torch.cat([torch.ones(half), torch.zeros(half)])
+    first.q_proj.bias[head] = loud * torch.cat([frequency.cos(), -frequency.sin()])
+    first.v_proj.weight[head] = word
+    first.o_proj.weight[:, head] = math.sqrt(heads) * was.T  # as loud as the word itself
+
+    slow = torch.cat([torch.arange(half // 2, half), torch.arange(half + half // 2, width)])
+    sharp = math.sqrt(SAME * math.sqrt(width) * 2 / (len(slow) * math.sqrt(heads)))
+    for number in range(min(2, heads // 2)):
+        head = slice((heads - 1 - number) * width, (heads - number) * width)
+        part = slice(number * len(slow), (number + 1) * len(slow))
+        for projection, read in ((second.q_proj, word), (second.k_proj, was)):
+            rows = torch.zeros(width, size)
+            rows[slow] = sharp * read[part]
+            projection.weight[head], projection.bias[head] = rows, 0
+        passed = axes()
+        second.v_proj.weight[head] = passed
+        second.o_proj.weight[:, head] = heads * passed.T

@@ -96,7 +96,7 @@ def take_step(run: Run, ahead: Ahead[Prepared], step: int, rate: float) -> dict[
     if run.recipe.clip:
         _clip(run)
     for group in run.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("ratio", 1.0)
     run.optimizer.step()
     run.optimizer.zero_grad()
     return {

@@ -30,13 +30,13 @@ import torch
 
 from coalm.dialogue import Sample
 from coalm.errors import DataError, RecipeError
+from coalm.memory import bound_caches, peak_memory
 from coalm.runs import Journal, log, read_json_lines, write_json, write_text
 from coalm.tokens import Encoder
 from coalm.training.base import Base, open_base, open_tokenizer
 from coalm.training.checkpoints import Position, latest_checkpoint, load_checkpoint, save_checkpoint
 from coalm.training.data import Batches, Store, open_store, spread
 from coalm.training.display import Watch, show_training
-from coalm.training.memory import peak_memory
 from coalm.training.model_card import FACTS, describe_model
 from coalm.training.optimizer import make_optimizer
 from coalm.training.processes import Processes, join_processes, unshard
@@ -175,6 +175,7 @@ def _check(recipe: Recipe, processes: Processes) -> None:
 
 
 def _open(recipe: Recipe, data: Path, out: Path, identity: Mapping[str, Any], processes: Processes) -> Run:
+    bound_caches()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = processes.by_first(lambda: open_tokenizer(recipe, partial(chosen, recipe, data, "train")))
     base = open_base(recipe, tokenizer, device, processes)

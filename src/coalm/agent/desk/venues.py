@@ -43,8 +43,8 @@ def search(
 
 def describe(row: sqlite3.Row) -> dict[str, Any]:
     """A venue for the guest: times as 19:00, without what only the desk needs."""
-    columns = [column for column in row.keys() if column not in _HIDDEN]  # noqa: SIM118 (rows iterate over values)
-    return {column: write_time(row[column]) if column in _TIMES else row[column] for column in columns}
+    columns = {column: value for column, value in dict(row).items() if column not in _HIDDEN}
+    return {column: write_time(value) if column in _TIMES else value for column, value in columns.items()}
 
 
 def find_exactly(connection: sqlite3.Connection, table: Table, name: str) -> sqlite3.Row | None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import ast
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from coalm.dialogue import Tool
 from coalm.errors import DataError
+from coalm.retrieval import Retriever
 
 FOUND = 5
 """APIs that a search answers with."""
@@ -33,29 +33,17 @@ SEARCHER = Tool(
 TOKENS = "GetUserToken"
 """The API that gives the token which others ask for."""
 
-_STEM = 6  # letters: calculate and calculator, register and registration are one word then
-
 
 class Library:
     """APIs by name, and the search over them."""
 
     def __init__(self, tools: Sequence[Tool]) -> None:
-        import bm25s
-
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
-        self._names = sorted(self.tools)
-        self._index = bm25s.BM25()
-        texts = [f"{name} {self.tools[name].description}" for name in self._names]
-        self._index.index([_words(text) for text in texts], show_progress=False)
+        self._retriever = Retriever([self.tools[name] for name in sorted(self.tools)])
 
     def search(self, keywords: str, count: int = FOUND) -> list[Tool]:
         """At most `count` APIs that share a word with `keywords`, the best first; then the one for tokens."""
-        words = _words(keywords)
-        if not words:
-            return []
-        scores = self._index.get_scores(words)
-        order = sorted(range(len(scores)), key=lambda place: (-scores[place], place))
-        found = [self.tools[self._names[place]] for place in order[:count] if scores[place] > 0]
+        found = self._retriever.search(keywords, count)
         if any("token" in tool.properties for tool in found) and TOKENS in self.tools:
             found = [*(tool for tool in found if tool.name != TOKENS), self.tools[TOKENS]]
         return found
@@ -107,8 +95,3 @@ def _assignments(source: str) -> dict[str, Any]:
         }
     except (SyntaxError, ValueError):
         return {}
-
-
-def _words(text: str) -> list[str]:
-    """Beginnings of the words of a text; names in CamelCase are several."""
-    return [word.lower()[:_STEM] for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)]

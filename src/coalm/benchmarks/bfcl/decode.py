@@ -28,7 +28,7 @@ class DecodeError(ValueError):
         self.kind = kind
 
 
-def decode(text: str) -> list[dict[str, dict[str, Any]]]:
+def decode(text: str) -> list[dict[str, dict[str | None, Any]]]:
     """The calls in `text`, each as `{function: {parameter: value}}`.
 
     Values may be anything that Python has a literal for, tuples and bytes included. A call among the values is
@@ -62,10 +62,10 @@ def _call_nodes(source: str) -> list[ast.Call]:
     return calls
 
 
-def _call(node: ast.Call) -> dict[str, dict[str, Any]]:
+def _call(node: ast.Call) -> dict[str, dict[str | None, Any]]:
     # `**more` has no name: it stands under None, which no function has for a parameter
     arguments = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-    return {_dotted_name(node.func): arguments}  # type: ignore[dict-item]  # None, as said above
+    return {_dotted_name(node.func): arguments}
 
 
 def _dotted_name(node: ast.expr) -> str:

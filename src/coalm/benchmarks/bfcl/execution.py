@@ -38,14 +38,22 @@ def can_run(calls: Sequence[str], kinds: Sequence[str]) -> bool:
 
 def make_result(reply: Reply) -> dict[str, Any]:
     """The calls of a reply as text: `{"decoded": [call] | None, "error": kind | None}`."""
+    calls, error = write_reply(reply)
+    return {"decoded": None if error else calls, "error": error}
+
+
+def write_reply(reply: Reply) -> tuple[list[str], str | None]:
+    """The calls of a reply as text, or none and the kind of fault."""
     if reply.error is not None:
-        return {"decoded": None, "error": reply.error}
+        return [], reply.error
     try:
-        return {"decoded": [write_call(call) for call in reply.calls], "error": None}
+        calls = [write_call(call) for call in reply.calls]
+        "".join(calls).encode("utf-8")  # half a character cannot be written to a file
     except ValueError:
-        return {"decoded": None, "error": "not_writable"}
+        return [], "not_writable"
     except RecursionError:
-        return {"decoded": None, "error": "too_deep"}
+        return [], "too_deep"
+    return calls, None
 
 
 def write_decoded(decoded: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[str]:

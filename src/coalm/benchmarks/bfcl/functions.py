@@ -159,7 +159,8 @@ def polygon_area(vertices: list[Sequence[float]]) -> float:
     """By the shoelace formula: at least three vertices, a list, in the order given."""
     if len(vertices) < 3:
         raise ValueError("a polygon has three vertices or more")
-    ring = vertices + [vertices[0]]  # noqa: RUF005  (a tuple is an error)
+    # Not [*vertices, vertices[0]]: a tuple has to be an error, as it is on the board.
+    ring = vertices + [vertices[0]]  # noqa: RUF005
     return abs(sum(x * next_y - next_x * y for (x, y), (next_x, next_y) in pairwise(ring))) / 2
 
 

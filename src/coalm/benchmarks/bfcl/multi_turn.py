@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from coalm.benchmarks.bfcl.execution import write_reply
 from coalm.benchmarks.bfcl.multi_turn_data import Conversation
 from coalm.benchmarks.bfcl.stage import Milestone, Stage, borrow_sandbox, episodes_sandbox, require_environments
 from coalm.benchmarks.episode import Episode
-from coalm.calls import write_call
-from coalm.dialogue import Reply, Request, Turn
+from coalm.dialogue import Request, Turn
 from coalm.sandbox import Sandbox, SandboxError
 
 MAX_STEPS = 20
@@ -63,7 +63,7 @@ def play(conversation: Conversation) -> Episode:
             steps: list[list[str]] = []
             while len(steps) <= MAX_STEPS:
                 reply = yield Request("call", tuple(history), tools, words=True)
-                calls, error = _write_calls(reply)
+                calls, error = write_reply(reply)
                 if not calls:
                     history.append(Turn("assistant", text=reply.response or (reply.text if error else "")))
                     break
@@ -79,20 +79,6 @@ def play(conversation: Conversation) -> Episode:
 
 def _announce(names: Sequence[str]) -> list[Turn]:
     return [Turn("user", text=NEW_FUNCTIONS.format(names=", ".join(names)))] if names else []
-
-
-def _write_calls(reply: Reply) -> tuple[list[str], str | None]:
-    """The calls of a reply as text, or none and the kind of fault."""
-    if reply.error is not None:
-        return [], reply.error
-    try:
-        calls = [write_call(call) for call in reply.calls]
-        "".join(calls).encode("utf-8")
-    except ValueError:
-        return [], "not_writable"
-    except RecursionError:
-        return [], "too_deep"
-    return calls, None
 
 
 # ── judging ───────────────────────────────────────────────────────────────────────────────────────

@@ -98,7 +98,8 @@ def _tells_amount(value: str, text: str, people: str) -> bool:
 
 
 def _tells_duration(value: str, words: str) -> bool:
-    minutes = int(re.match(r"\d*", value)[0] or 0)  # type: ignore[index]  # an empty match is a match
+    found = re.match(r"\d+", value)
+    minutes = int(found[0]) if found else 0
     hours = rf"\b{minutes // 60} ?h(?:ours?|rs?)?(?: and)? {minutes % 60} ?m" if minutes >= 60 else r"(?!)"
     return bool(re.search(rf"\b{minutes} ?min", words) or re.search(hours, words))
 

@@ -46,7 +46,7 @@ class Step:
     part: str
     request: Request
     seen: bool
-    turn: Turn = Turn("assistant")  # noqa: RUF009  # a frozen dataclass
+    turn: Turn = field(default_factory=lambda: Turn("assistant"))
     want: Forms = field(default_factory=dict)
     forms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
