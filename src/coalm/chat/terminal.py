@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from importlib import import_module
 
 from rich.console import Console
 from rich.panel import Panel
@@ -41,7 +42,7 @@ class TerminalChat:
     def run(self, chat: Chat) -> None:
         """Until `/quit`, or the end of input (Ctrl-D). Ctrl-C stops an answer, and the chat goes on."""
         with contextlib.suppress(ImportError):
-            import readline  # noqa: F401  lines can be edited, and taken again with the arrow keys
+            import_module("readline")  # lines can be edited, and taken again with the arrow keys
         self._greet(chat)
         while True:
             try:

@@ -180,10 +180,10 @@ def _run(statement: str, space: dict[str, Any], expression: bool) -> Any:
     except SyntaxError:
         if expression:
             raise
-        # What this process is for: it has no rights left (`lockdown.give_up`), and nothing of ours to reach.
-        exec(compile(statement, "<string>", "exec"), space)
+        # What this process is for. It has no rights left (`lockdown.give_up`) and nothing of ours to reach.
+        exec(compile(statement, "<string>", "exec"), space)  # in a session's process only: checked on entry
         return None
-    return eval(code, space)  # as above: in a session's process only, checked on entry
+    return eval(code, space)  # in a session's process only: checked on entry
 
 
 def evaluate(text: str) -> Any:

@@ -128,8 +128,7 @@ def load_checkpoint(
     """
     try:
         sharded = (path / "rest.pt").exists()
-        # It may come from elsewhere: `weights_only` reads tensors and plain values, and runs nothing.
-        rest: dict[str, Any] = torch.load(
+        rest: dict[str, Any] = torch.load(  # `weights_only`: tensors and plain values, wherever it comes from
             path / ("rest.pt" if sharded else "state.pt"),
             map_location="cpu",
             weights_only=True,
