@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.models.tiny import CHAT_TEMPLATE
+from tests.models.tiny import CHAT_TEMPLATE, save_random
 
 SYSTEMS = {
     "coalm": "CoALM-8B",
@@ -35,8 +35,7 @@ def save_model(folder: Path) -> Path:
     """A random model of one layer with the package's own tokenizer, so that prompts are short, and a
     template that names tools.
     """
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     from coalm.tokens import DEFAULT_TOKENIZER
 
@@ -45,20 +44,6 @@ def save_model(folder: Path) -> Path:
         {"additional_special_tokens": ["<|user|>", "<|assistant|>", "<|system|>", "<|tool|>"]}
     )
     tokenizer.chat_template = "{% if tools %}<|system|>{{ tools | tojson }}<|end|>\n{% endif %}" + CHAT_TEMPLATE
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=32_768,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        pad_token_id=tokenizer.eos_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    tokenizer.pad_token = tokenizer.eos_token
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    return save_random(folder, tokenizer, 32_768, tied=True, **shape)

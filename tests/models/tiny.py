@@ -42,22 +42,28 @@ def train_tokenizer(vocabulary: int = 400) -> Any:
 
 def save_llama(folder: Path, *, positions: int = 512, seed: int = 0) -> Path:
     """A random two-layer Llama with its tokenizer, saved as a model folder."""
+    tokenizer = train_tokenizer()
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    return save_random(folder, tokenizer, positions, seed, **shape)
+
+
+def save_random(
+    folder: Path, tokenizer: Any, positions: int, seed: int = 0, tied: bool = False, **shape: int
+) -> Path:
+    """A random Llama for `tokenizer`, feed-forward layers twice as wide as the rest, saved with it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = train_tokenizer()
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        intermediate_size=2 * shape["hidden_size"],
         max_position_embeddings=positions,
+        tie_word_embeddings=tied,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
         pad_token_id=tokenizer.pad_token_id,
+        **shape,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -62,28 +62,9 @@ OPTIONS: dict[str, frozenset[str]] = {
 """The kinds of models, and the options that each takes."""
 
 
-NANO = (Path(__file__).parent.parent / "assets" / "nano", Path("runs/demo/model"))
-"""Where the model called `nano` is looked for: in the package, then where `make demo` leaves one."""
-
-
-def find_nano() -> Path:
-    """The folder of the embedded model, or of the one that `make demo` has trained here.
-
-    Raises:
-        ModelError: there is neither.
-    """
-    for folder in NANO:
-        if (folder / "config.json").is_file():
-            return folder
-    hint = (
-        "train one: `make demo` in two minutes, or `make nano CORPORA=DIR`, whose runs/nano/weights is a model"
-    )
-    raise ModelError(f"no model is in the package, or in {NANO[1]}", where="nano", hint=hint)
-
-
 def open_model(spec: str, **options: Any) -> Model:
     """The model that `spec` names: `hf:FOLDER_OR_HUB_ID`, `vllm:FOLDER_OR_HUB_ID`, `openai:MODEL[@URL]`,
-    `replay:FILE`, `baseline:RULE`, a folder, or `nano` (`find_nano`).
+    `replay:FILE`, `baseline:RULE`, a folder, or `nano` (`tokens.locate`).
 
     `generate` holds settings of decoding under the names of the library or server that decodes (`temperature`,
     `top_p` …); what is greedy is the default everywhere. The others are those of the model's class.
@@ -93,9 +74,7 @@ def open_model(spec: str, **options: Any) -> Model:
         MissingExtra: the library that runs it is not installed.
     """
     kind, colon, rest = spec.partition(":")
-    if spec == "nano":
-        kind, rest = "hf", str(find_nano())
-    elif not colon and Path(spec).exists():
+    if spec == "nano" or (not colon and Path(spec).exists()):
         kind, rest = "hf", spec
     if kind not in OPTIONS:
         hint = f"{did_you_mean(kind, OPTIONS)}; write for example hf:{spec}"
@@ -107,10 +86,7 @@ def open_model(spec: str, **options: Any) -> Model:
         case "hf":
             from coalm.models.hf import HuggingFaceModel
 
-            model = HuggingFaceModel(rest, **options)
-            if spec == "nano":
-                model.name = model.name.replace(f"hf:{rest}", spec)  # wherever it lies
-            return model
+            return HuggingFaceModel(rest, **options)
         case "vllm":
             from coalm.models.vllm import VLLMModel
 
