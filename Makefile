@@ -9,7 +9,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-demo: $(READY)  ## build data, train a tiny model, score it before and after, write a report
+demo: $(READY)  ## build data, fine-tune the embedded model, score it before and after, write a report
 	$(BIN)/coalm demo
 
 # CORPORA: folder with snips, sgd, function_calling and the test sets, as folders or zips.

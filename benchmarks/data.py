@@ -105,7 +105,7 @@ def tool(name: str, random: Random) -> dict[str, Any]:
 
 def build(corpora: Path, out: Path, jobs: int) -> dict[str, Any]:
     """Build a mixture in a process of its own: samples, seconds, MB."""
-    command = [sys.executable, "-m", "coalm.cli", "data", "build", "--corpora", str(corpora), "--out", str(out)]
+    command = [sys.executable, "-m", "coalm", "data", "build", "--corpora", str(corpora), "--out", str(out)]
     started = time.monotonic()
     child = subprocess.Popen([*command, "--jobs", str(jobs)], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)

@@ -80,7 +80,7 @@ def main() -> None:
 def measure(runs: Sequence[Path], page: Path) -> dict[str, float]:
     """The time, in a process of its own, of `coalm report`."""
     started = time.monotonic()
-    command = [sys.executable, "-m", "coalm.cli", "report", *map(str, runs), "--out", str(page)]
+    command = [sys.executable, "-m", "coalm", "report", *map(str, runs), "--out", str(page)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

@@ -278,7 +278,7 @@ def serving(folder: Path, model: str, *arguments: str) -> Iterator[int]:
     command = [
         sys.executable,
         "-m",
-        "coalm.cli",
+        "coalm",
         "serve",
         model,
         "--port",

@@ -48,6 +48,7 @@ ALLOWED = {
         *("arguments", "corpora", "mixture", "show", "archive", "cra", "sources", "push"),
         *("tokens", "progress", "overlap", "card"),
     },
+    "__main__": {"cli"},
     "nano": {"cli", "benchmarks", "mixture", "tokens", "training"},
     "cli": {
         *("arguments", "cli_data", "training", "evaluate", "report", "runbooks"),

@@ -47,3 +47,12 @@ def test_a_report_of_twelve_runs_stays_small_and_quick() -> None:
     assert figures["verdicts"] > 4000
     assert figures["page_mb"] < 6
     assert figures["seconds"] < 20
+
+
+@pytest.mark.timeout(300)
+def test_generation_is_measured_and_the_stream_says_what_generate_says() -> None:
+    command = [sys.executable, ROOT / "benchmarks" / "decoding.py", "--rounds", "1", "--json"]
+    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert figures["same_answers"] == "6 of 6"
+    assert figures["parameters"] > 5_000_000
+    assert figures["tokens_per_second"]["stream"] > 0 < figures["first_token_ms"]["median"]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from coalm import __version__
 from coalm.cli import main
 from coalm.demo import DATA
 
@@ -32,6 +35,12 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert shown.err.startswith("error: ")
     assert "Traceback" not in shown.err
     return shown.err
+
+
+def test_the_package_can_be_run_as_a_module() -> None:
+    command = [sys.executable, "-m", "coalm", "--version"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["coalm", __version__]
 
 
 def test_data_build_prints_the_card_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def test_check_wants_dialogues(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_review_serves_a_sample_and_sums_it_up(mixture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-m", "coalm.cli", "data", "review", mixture, "-n", "3", "--port", "0"]
+    command = [sys.executable, "-m", "coalm", "data", "review", mixture, "-n", "3", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
         said = server.stderr.readline()
@@ -131,7 +131,7 @@ def test_a_killed_build_is_built_anew(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "coalm.cli",
+        "coalm",
         "data",
         "build",
         "--corpora",

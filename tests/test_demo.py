@@ -33,7 +33,8 @@ def test_it_ends_with_a_report_and_a_model_that_has_learned(tmp_path: Path) -> N
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == str(tmp_path / "demo" / "report.html")
     assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
-    assert (tmp_path / "demo" / "model" / "model.safetensors").exists()
+    adapter = json.loads((tmp_path / "demo" / "training" / "model" / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == "nano"  # so that it opens wherever the package lies
     for benchmark, name in HELD:
         before = metric(tmp_path / "demo", "before", benchmark, name)
         after = metric(tmp_path / "demo", "after", benchmark, name)

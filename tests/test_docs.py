@@ -49,7 +49,7 @@ def blocks(page: Path, mark: str) -> list[str]:
 def shown_help(*command: str) -> str:
     """What `coalm … --help` prints; empty where there is no such command."""
     found = subprocess.run(
-        [sys.executable, "-m", "coalm.cli", *command, "--help"], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-m", "coalm", *command, "--help"], capture_output=True, text=True, cwd=ROOT
     )
     return found.stdout if found.returncode == 0 else ""
 
@@ -59,7 +59,7 @@ def commands(page: Path) -> list[str]:
     text = read(page)
     lines = [line for found in FENCE.finditer(text) for line in found["body"].replace("\\\n", " ").splitlines()]
     lines += SPAN.findall(FENCE.sub("", text))
-    pattern = re.compile(r"^(?:[A-Z_]+=\S+ +|.*-m coalm\.cli +|coalm +)+(?=[a-z-])")
+    pattern = re.compile(r"^(?:[A-Z_]+=\S+ +|.*-m coalm +|coalm +)+(?=[a-z-])")
     starts = ((line, pattern.match(line.strip())) for line in lines)
     return [line.strip()[found.end() :] for line, found in starts if found and "coalm" in found[0]]
 
@@ -90,7 +90,8 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 def test_options_in_running_text_exist(page: Path) -> None:
     """`--limit 20` stands alone; options of other programs have an underscore, or stand with their program."""
     every = {flag for name in ALL_COMMANDS for flag in FLAG.findall(shown_help(*name.split()))}
-    every |= {flag for path in (ROOT / "benchmarks").glob("*.py") for flag in FLAG.findall(read(path))}
+    programs = [*(ROOT / "benchmarks").glob("*.py"), ROOT / "src" / "coalm" / "nano.py"]
+    every |= {flag for path in programs for flag in FLAG.findall(read(path))}
     for span in SPAN.findall(FENCE.sub("", read(page))):
         if span.startswith("--") and "_" not in span.split()[0]:
             assert set(FLAG.findall(span)) <= every | {"--help"}, span
@@ -137,7 +138,7 @@ def test_examples_are_short_and_shown_whole(path: Path) -> None:
 def test_a_corpus_is_one_file(tmp_path: Path) -> None:
     """The page's command, elsewhere and in two processes: nothing of the package is changed."""
     (command,) = [line for line in commands(DOCS / "extending.md") if "--sources" in line]
-    program = [sys.executable, "-m", "coalm.cli", *command.split()[:-1], str(tmp_path / "out"), "--json"]
+    program = [sys.executable, "-m", "coalm", *command.split()[:-1], str(tmp_path / "out"), "--json"]
     paths = os.pathsep.join([str(ROOT), *sys.path])
     done = subprocess.run(
         program, cwd=ROOT, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=True

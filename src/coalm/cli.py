@@ -394,7 +394,3 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--minutes", type=float, default=2.0, help="how long to train")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -34,8 +34,8 @@ from coalm.runs import Journal, log, read_json, write_json
 BUILD = (
     *("--sources", "snips,xlam,sgd,sgd-dst,snips-text,xlam-text,sgd-text"),
     *("--share", "snips=8", "--share", "xlam=0.85", "--share", "sgd=0.18", "--share", "sgd-dst=0.21"),
-    *("--vary-tools", "0.5", "--most-tools", "4", "--tracked", "3"),
-    *("--mask-copies", "2", "--irrelevant", "0.15", "--repeat", "0.6"),
+    *("--vary-tools", "0.75", "--most-tools", "8", "--tracked", "3"),
+    *("--mask-copies", "4", "--irrelevant", "0.15", "--repeat", "0.6"),
 )
 """How the mixture is built. ToolACE is not in it: most of its sample calls functions that it does not list."""
 LARGEST = 32 * 2**20

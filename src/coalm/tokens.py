@@ -20,8 +20,8 @@ from coalm.templates import write_conversation
 
 ASSETS = Path(__file__).parent / "assets"
 DEFAULT_TOKENIZER = ASSETS / "tokenizer.json"
-NANO = (ASSETS / "nano", Path("runs/demo/model"))
-"""Where the model called `nano` is looked for: in the package, then where `make demo` leaves one."""
+NANO = ASSETS / "nano"
+"""The model that comes with the package: `nano`, wherever a model is named."""
 
 # A place where every tokenizer in use starts anew: behind a line break, before something visible.
 _PIECE = re.compile(r"(?:[^\n]*\n)+?(?=\S)|.+\Z", re.DOTALL)
@@ -245,20 +245,8 @@ class PlainTokenizer:
 
 
 def locate(name: str) -> str:
-    """The folder or Hub id that a model's name stands for: itself, but for `nano`, which is looked for.
-
-    Raises:
-        ModelError: there is no `nano`.
-    """
-    if name != "nano":
-        return name
-    for folder in NANO:
-        if (folder / "config.json").is_file():
-            return str(folder)
-    hint = (
-        "train one: `make demo` in two minutes, or `make nano CORPORA=DIR`, whose runs/nano/weights is a model"
-    )
-    raise ModelError(f"no model is in the package, or in {NANO[1]}", where="nano", hint=hint)
+    """The folder or Hub id that a model's name stands for: itself, but for `nano`."""
+    return str(NANO) if name == "nano" else name
 
 
 def load_tokenizer(name: str | Path | None = None) -> Any:

@@ -62,7 +62,7 @@ class Terminal:
 
 def test_a_booking_survives_a_kill(tmp_path: Path) -> None:
     model = write_script(tmp_path / "script.jsonl", "trip", SEARCH, OFFER, BOOK, DONE)
-    command = [sys.executable, "-m", "coalm.cli", "chat", model, "--session", "trip"]
+    command = [sys.executable, "-m", "coalm", "chat", model, "--session", "trip"]
     terminal = Terminal(command, tmp_path)
     try:
         terminal.expect("> ")

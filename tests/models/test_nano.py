@@ -1,29 +1,31 @@
-"""What the name `nano` stands for."""
+"""The model that comes with the package: small, found by its name, and trained."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 
-import pytest
-
-from coalm import tokens
-from coalm.errors import ModelError
-from coalm.models import open_model
-from coalm.tokens import locate
-from tests.models.tiny import save_llama
+from coalm.dialogue import Prompt
+from coalm.models import Job, open_model
+from coalm.models.hf import HuggingFaceModel
+from coalm.nano import LARGEST
+from coalm.tokens import NANO, Encoder, locate
 
 
-def test_it_is_the_packaged_model_before_that_of_the_demo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    package = tmp_path / "package"
-    monkeypatch.setattr(tokens, "NANO", (package, tokens.NANO[1]))
-    with pytest.raises(ModelError, match="make demo"):
-        open_model("nano")
-    demo = save_llama(tmp_path / "runs" / "demo" / "model")
-    assert Path(locate("nano")).resolve() == demo.resolve()
-    assert open_model("nano", dtype="float32").name == "hf:nano"
-    package.mkdir()
-    (package / "config.json").write_text("{}")
-    assert locate("nano") == str(package)
+def test_it_fits_the_package() -> None:
+    facts = json.loads((NANO / "packed.json").read_text())
+    assert (NANO / "model.safetensors").stat().st_size == facts["bytes"] <= LARGEST
+    assert facts["agreement"] > 0.97  # with the weights that were trained, before they were rounded
+    config = json.loads((NANO / "config.json").read_text())
+    assert config["max_position_embeddings"] == 4096
+    assert "coalm" in (NANO / "README.md").read_text().lower()
+
+
+def test_its_name_opens_it_anywhere() -> None:
+    assert locate("nano") == str(NANO)
+    assert locate("nano/model") == "nano/model"
+    model = open_model("nano")
+    assert isinstance(model, HuggingFaceModel)
+    assert model.name == "hf:nano"
+    assert model.end_ids() == [Encoder.load("nano").end_id]
+    ((_, answer),) = model.complete([Job("one", 0, Prompt(text="Hello"), max_tokens=4)])
+    assert answer.completion_tokens

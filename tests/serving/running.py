@@ -58,7 +58,7 @@ def serving(
     command = [
         sys.executable,
         "-m",
-        "coalm.cli",
+        "coalm",
         "serve",
         model,
         "--port",

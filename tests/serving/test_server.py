@@ -256,7 +256,7 @@ def test_a_local_model_streams_counts_and_is_left(tmp_path: Path) -> None:
 
 
 def test_a_server_that_others_reach_wants_a_key() -> None:
-    command = [sys.executable, "-m", "coalm.cli", "serve", "replay:none", "--host", "0.0.0.0"]
+    command = [sys.executable, "-m", "coalm", "serve", "replay:none", "--host", "0.0.0.0"]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 2
     assert "wants a key" in refused.stderr

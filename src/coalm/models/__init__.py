@@ -64,7 +64,7 @@ OPTIONS: dict[str, frozenset[str]] = {
 
 def open_model(spec: str, **options: Any) -> Model:
     """The model that `spec` names: `hf:FOLDER_OR_HUB_ID`, `vllm:FOLDER_OR_HUB_ID`, `openai:MODEL[@URL]`,
-    `replay:FILE`, `baseline:RULE`, a folder, or `nano` (`tokens.locate`).
+    `replay:FILE`, `baseline:RULE`, a folder, or `nano`, the model that comes with the package.
 
     `generate` holds settings of decoding under the names of the library or server that decodes (`temperature`,
     `top_p` …); what is greedy is the default everywhere. The others are those of the model's class.

@@ -1,6 +1,6 @@
 """Several processes that train one model: how they find each other, share the work and shard the weights.
 
-    torchrun --nproc-per-node 8 -m coalm.cli train RECIPE --data DIR --out RUN
+    torchrun --nproc-per-node 8 -m coalm train RECIPE --data DIR --out RUN
 
 Each process takes part of the rows of a batch. Weights, gradients and optimiser state are sharded (FSDP2): a
 decoder layer is gathered where it is computed. Gradients are summed over processes. Small facts travel over
