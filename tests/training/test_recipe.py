@@ -25,7 +25,7 @@ def faults(folder: Path, text: str, *settings: str) -> str:
 def test_every_shipped_recipe_loads_and_says_how_to_run_it() -> None:
     papers = {f"coalm-{size}{variant}" for size in ("8b", "70b", "405b") for variant in ("", "-released")}
     ablations = {f"{model}-without-{part}" for model in ("coalm-8b", "nano") for part in ("la", "tod", "cra")}
-    assert set(recipe_names()) == papers | ablations | {"hammer-8b", "tiny", "nano", "nano-base"}
+    assert set(recipe_names()) == papers | ablations | {"hammer-8b", "tiny", "nano", "nano-base", "nano-lora"}
     for name in recipe_names():
         load_recipe(name)
         text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")

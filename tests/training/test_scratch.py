@@ -72,3 +72,13 @@ def test_texts_come_back_whole(tokenizer: Any) -> None:
     text = "Book 2 tables at 19:30, für Zoë  — “now”\n\t{'a': 1.5}"
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.eos_token == END
+
+
+def test_a_word_has_the_same_pieces_in_a_sentence_and_in_quotes(tokenizer: Any) -> None:
+    for word in ("restaurant", "Groove", "Köln", "é漢", "x", "--"):
+        bare, behind = tokenizer.tokenize(word), tokenizer.tokenize(f" {word}")
+        assert "".join(behind) == "Ġ" + "".join(bare)
+        assert [piece.removeprefix("Ġ") for piece in behind[-len(bare) :]] == bare
+    spaced = [token for token in tokenizer.get_vocab() if token.startswith("Ġ") and len(token) > 1]
+    assert len(spaced) > 50
+    assert all(token[1:] in tokenizer.get_vocab() for token in spaced)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import string
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 from coalm.dialogue import Sample
@@ -16,34 +19,62 @@ if TYPE_CHECKING:
 
 END = "<|end|>"
 MIN_FREQUENCY = 2
+SPACE = "\u0120"
+"""How byte-level BPE writes a space."""
+BARE = 0.6
+"""Share of a vocabulary that is pieces as such; the rest are the most frequent of them behind a space."""
 
 
 def train_tokenizer(samples: Iterable[Sample], vocabulary: int) -> Any:
     """A byte-level BPE of at most `vocabulary` tokens with the end token `<|end|>` and no chat template.
 
-    A space belongs to the word behind it, and digits stand alone, so that times and prices can be copied
-    digit by digit.
+    A word is cut into the same pieces behind a space (in a sentence) and without one (in quotes), so that a
+    value is copied piece by piece: letters are merged first, and a space joins the first piece last. Digits
+    stand alone, for times and prices.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s"), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
+    def cut(words: str) -> Any:
+        split = pre_tokenizers.Split(Regex(words), behavior="isolated")
+        return pre_tokenizers.Sequence(
+            [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        )
+
+    lines = list(_distinct_lines(samples))
+    bare = Tokenizer(models.BPE())
+    bare.pre_tokenizer = cut(r"\p{L}+|\p{N}|[^\s\p{L}\p{N}]+|\s")
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
+        vocab_size=round(vocabulary * BARE),
         min_frequency=MIN_FREQUENCY,
         special_tokens=[END],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_distinct_lines(samples), trainer)
+    bare.train_from_iterator(lines, trainer)
+
+    model = json.loads(bare.to_str())["model"]
+    words: dict[str, int] = model["vocab"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    for piece in _behind_spaces(bare, lines)[: vocabulary - len(words)]:
+        words[SPACE + piece] = len(words)
+        merges.append((SPACE, piece))
+    tokenizer = Tokenizer(models.BPE(words, merges))
+    tokenizer.add_special_tokens([END])
+    tokenizer.pre_tokenizer = cut(r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s")
+    tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)
+
+
+def _behind_spaces(bare: Any, lines: list[str]) -> list[str]:
+    """Pieces that stand behind a space at least twice, by how often."""
+    space = bare.token_to_id(SPACE)
+    counts: Counter[int] = Counter()
+    for line in bare.encode_batch_fast(lines):
+        counts.update(piece for before, piece in pairwise(line.ids) if before == space)
+    pieces = ((bare.id_to_token(number), count) for number, count in counts.most_common())
+    alone = (SPACE, *string.digits)
+    return [piece for piece, count in pieces if count >= MIN_FREQUENCY and piece not in alone]
 
 
 def _distinct_lines(samples: Iterable[Sample]) -> Iterator[str]:
@@ -113,9 +144,6 @@ def _speak_up(model: Any) -> None:
     for layer in model.model.layers:
         layer.mlp.down_proj.weight.zero_()
 
-
-SPACE = "\u0120"
-"""How byte-level BPE writes the space before a word."""
 
 TWINNING = 0.9
 
