@@ -41,6 +41,7 @@ ALLOWED = {
     "runbooks": {"benchmarks", "evaluate", "families", "models", "training"},
     "overlap": {"benchmarks", "card", "mixture"},
     "demo": {"corpora", "mixture", "training", "evaluate", "report", "progress", "tokens"},
+    "guests": {"agent", "card", "corpora", "cra", "families"},
     "serving": {"families", "models", "tokens", "prompts"},
     "chat": {"agent", "families", "models"},
     "arguments": set(),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from coalm import nano
+from coalm import cli, nano
 from coalm.demo import DATA
 from coalm.errors import ModelError
 from coalm.nano import main, pack
@@ -31,7 +31,16 @@ STAGES = ["data", "tokenizer", "base", "tuned", "weights", "eval", "report"]
 
 
 def command(out: Path, tests: Path) -> list[str]:
-    arguments = ["--corpora", str(DATA / "corpora"), "--benchmarks", str(tests), "--out", str(out)]
+    arguments = [
+        "--corpora",
+        str(DATA / "corpora"),
+        "--benchmarks",
+        str(tests),
+        "--out",
+        str(out),
+        "--processes",
+        "1",
+    ]
     arguments += ["--limit", "2", "--build", BUILD]
     arguments += [text for change in BASE for text in ("--base-set", change)]
     return arguments + [text for change in TUNED for text in ("--set", change)]
@@ -67,6 +76,29 @@ def test_one_command_gives_a_model_its_scores_and_a_report(whole: Path) -> None:
     assert facts["target_tokens"] > 50
     assert read_json(whole / "eval" / "snips" / "scores.json")["items"] == 2
     assert "coalm-nano" in (whole / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_card_says_what_it_is_and_how_to_use_it(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = shutil.copytree(whole / "weights", tmp_path / "weights")
+    card = (weights / "README.md").read_text(encoding="utf-8")
+    size = read_json(whole / "tuned" / "run.json")["parameters"]["all"]
+    assert f"# coalm-nano\n\nA Llama of {size:,} parameters" in card
+    assert "1 layers, width 32, 2 heads" in card
+    assert "| sgd | CRA | SGD |" in card
+    assert str(whole) not in card
+    assert "unknown" not in card
+    example = card.partition("```python\n")[2].partition("```")[0]
+    exec(example.replace("FOLDER", str(weights)), {})
+
+    capsys.readouterr()
+    assert cli.main(["card", str(weights), str(whole / "eval")]) == 0
+    again = (weights / "README.md").read_text(encoding="utf-8")
+    assert again[again.index("# coalm-nano") :].startswith(
+        card[card.index("# coalm-nano") : card.index("## Train")]
+    )
+    assert "| snips (v1) | Exact frame |" in again
 
 
 def test_the_stages_learn_from_what_they_are_for(whole: Path) -> None:

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from coalm.cli import main
+from coalm.corpora import Plan
+from coalm.demo import DATA
 from coalm.dialogue import Dialogue, Sample, Tool, ToolCall, Turn
 from coalm.families.coalm import act_samples, call_samples
-from coalm.mixture import read
-from coalm.overlap import Content, check_overlap, measure, read_contents
+from coalm.mixture import build, read
+from coalm.overlap import BENCHMARKS, Content, check_overlap, measure, read_contents
 from coalm.overlap.contents import read_tools
+from coalm.sources import sgd, snips
 from tests.training.made import samples, write_mixture
 
 LONG = "Could you please find me a quiet guest house near the old harbour?"
@@ -43,6 +46,35 @@ def test_turns_word_for_word() -> None:
     part = measure([sample(f"User: {LONG} It is for six.")], tests)["benchmarks"]["toy"]
     assert part["utterances"]["found"] == 0
     assert part["grams"]["found"] == 1
+
+
+def test_whole_items() -> None:
+    """All turns of an item, however short, in one sample; in two samples is not enough."""
+    tests = {"toy": [content("a", LONG, "Yes, please."), content("b", "Snow tomorrow?"), content("c", "...")]}
+    apart = [sample(f"User: {SAME}"), sample("User: yes please\nSystem: Snow, tomorrow.")]
+    found = measure(apart, tests)["benchmarks"]["toy"]
+    assert found["whole_items"] == {"count": 2, "found": 1, "percent": 50.0}
+    assert found["shared_items"] == [{"item": "b", "training": "sgd d1"}]
+    together = sample(f"User: {SAME}\nSystem: One?\nUser: Yes, please!", source="sgd-dst")
+    found = measure([*apart, together], tests)["benchmarks"]["toy"]
+    assert found["whole_items"]["found"] == 2
+    assert found["shared_items"][0] == {"item": "a", "training": "sgd-dst d1"}
+
+
+@pytest.mark.parametrize("source", ["snips", "sgd", "sgd-dst", "sgd-text"])
+def test_what_was_trained_on_is_found_whole_and_no_other_split(source: str, tmp_path: Path) -> None:
+    """Whatever samples are made of its dialogues, and of SGD with its test split planted."""
+    corpora = DATA / "corpora"
+    leaked = Plan(sgd_splits=("train", "test"), validation=0)
+    build(corpora, tmp_path, leaked, sources=[source])
+    name = source.partition("-")[0]
+    contents = read_contents(name, corpora)
+    trained = snips.load(corpora) if name == "snips" else sgd.load(corpora)
+    contents += [content(one.id, *(turn.text for turn in one.turns if turn.role == "user")) for one in trained]
+    found = measure(read(tmp_path), {name: contents})["benchmarks"][name]["whole_items"]
+    held_out = ("validation/", "dev/")
+    assert found["found"] == sum(not one.id.startswith(held_out) for one in contents) > 10
+    assert found["count"] == len(contents) > found["found"]
 
 
 def test_runs_of_eight_words() -> None:
@@ -178,7 +210,6 @@ def test_memory_is_that_of_the_test_sets() -> None:
 
 def test_a_mixture_is_checked_and_its_cards_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The demo's mixture against the demo's test sets, with one item of these planted."""
-    from coalm.demo import DATA
     from coalm.training.provenance import claim
     from coalm.training.recipe import load_recipe
     from coalm.training.trainer import train
@@ -240,14 +271,17 @@ def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.corpora
 def test_real_test_sets(shared: Path, tmp_path: Path) -> None:
-    """All items of the three benchmarks can be compared, in seconds; our few samples share next to nothing."""
+    """All items of all benchmarks can be compared, in seconds; our few samples share next to nothing."""
     started = time.monotonic()
     write_mixture(tmp_path, samples(20, 20))
-    found = check_overlap(tmp_path, ["multiwoz", "apibank", "bfcl"], shared / "data")
+    found = check_overlap(tmp_path, BENCHMARKS, shared / "data")
     sizes = {name: one["items"] for name, one in found["benchmarks"].items()}
     assert sizes["multiwoz"] == 1000
     assert sizes["apibank"] == 526
     assert sizes["bfcl"] > 4500
+    assert sizes["snips"] == 700
+    assert sizes["sgd"] == 5019
+    assert all(one["whole_items"]["found"] == 0 for one in found["benchmarks"].values())
     assert found["benchmarks"]["bfcl"]["functions"]["names"]["count"] > 1500
     assert all(one["grams"]["found"] <= 3 for one in found["benchmarks"].values())
     assert time.monotonic() - started < 30

@@ -87,6 +87,14 @@ CORPORA = {
     "messages": Corpus(
         "own conversations", "CRA", "ReAct with API calls, multi-turn", "other", "this folder's `run.json`"
     ),
+    "guests": Corpus(
+        "guests at the travel desk",
+        "CRA",
+        "ReAct with API calls, multi-turn",
+        "apache-2.0",
+        "`coalm.guests`, of the package",
+        note="Not in the paper's mixture: {dialogues} conversations of scripted guests with a real desk.",
+    ),
 }
 OWN = Corpus("", "own", "own", "other", "this folder's `run.json`")
 """A corpus that somebody has added, with its name for a title: its terms are theirs to write into the card."""
@@ -354,12 +362,14 @@ def write_overlap(overlap: Mapping[str, Any]) -> str:
     """The content of an `overlap.json` as a table, with a word on what its columns are."""
     size = overlap["gram"]
     lines = [
-        f"| test set | turns in full | items with {size} words | covered | functions | and parameters |",
-        "|---|--:|--:|--:|--:|--:|",
+        f"| test set | whole items | turns in full | items with {size} words | covered "
+        "| functions | and parameters |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name, found in overlap["benchmarks"].items():
         covered = found["grams"]["covered_percent"]
         cells = [
+            _part(found["whole_items"]),
             _part(found["long_utterances"]),
             _part(found["grams"]),
             "–" if covered is None else f"{covered:.2f} %",
@@ -368,10 +378,11 @@ def write_overlap(overlap: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     remark = (
-        f"What the training samples ({overlap['samples']:,}) have in common with the test sets: the user's "
-        f"turns of {size} words and more that are there word for word; items of which {size} words in a row "
-        "are, and the share of all such runs that is, an item on average; the test set's functions that are "
-        "among the tools, by name, and by name and parameters. Measured by `coalm data check --against`."
+        f"What the training samples ({overlap['samples']:,}) have in common with the test sets: items all of "
+        "whose user's turns, short ones too, are in one sample word for word; the user's turns of "
+        f"{size} words and more that are; items of which {size} words in a row are, and the share of all such "
+        "runs that is, an item on average; the test set's functions that are among the tools, by name, and by "
+        "name and parameters. Measured by `coalm data check --against`."
     )
     return "\n".join([*lines, "", remark])
 

@@ -204,7 +204,7 @@ def chat(args: argparse.Namespace) -> None:
 def demo(args: argparse.Namespace) -> None:
     from coalm.demo import run_demo
 
-    run_demo(args.out, minutes=args.minutes, fresh=args.fresh)
+    run_demo(args.out, steps=args.steps, fresh=args.fresh)
 
 
 # ── arguments ─────────────────────────────────────────────────────────────────────────────────────
@@ -392,5 +392,5 @@ def _add_demo(commands: Any) -> None:
         commands, "demo", demo, "Data, training, evaluation and report at small size, in minutes."
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
-    parser.add_argument("--minutes", type=float, default=2.0, help="how long to train")
+    parser.add_argument("--steps", type=int, help="optimiser steps; default: as the recipe nano-lora has it")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")

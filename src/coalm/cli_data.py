@@ -297,7 +297,7 @@ def _add_check(actions: Any) -> None:
     parser.add_argument("--out", type=Path, help="folder for findings; default: checks/ in it")
     parser.add_argument("--json", action="store_true", help="print the rates, or the overlap, as JSON")
     group = parser.add_argument_group("overlap with test sets, for the claim that they are zero-shot")
-    group.add_argument("--against", type=names, help="comma-separated: multiwoz,apibank,bfcl,snips")
+    group.add_argument("--against", type=names, help="comma-separated, of multiwoz,apibank,bfcl,snips,sgd")
     group.add_argument("--benchmarks", type=Path, metavar="DIR", help="folder with their data, or their zips")
 
 

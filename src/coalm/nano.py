@@ -17,11 +17,13 @@ What is done is skipped, what was stopped goes on where it was; training keeps t
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,22 +32,26 @@ from typing import Any
 from coalm import cli
 from coalm.errors import CoalmError, DataError, ModelError, NotFound
 from coalm.runs import Journal, log, read_json, write_json
+from coalm.training.model_card import FACTS, write_model_card
 
 BUILD = (
-    *("--sources", "snips,xlam,sgd,sgd-dst,snips-text,xlam-text,sgd-text"),
-    *("--share", "snips=8", "--share", "xlam=0.85", "--share", "sgd=0.18", "--share", "sgd-dst=0.21"),
+    *("--sources", "snips,xlam,sgd,sgd-dst,coalm.guests:SOURCE,snips-text,xlam-text,sgd-text"),
+    *("--share", "snips=10", "--share", "sgd=0.34", "--share", "sgd-dst=0.36"),
+    *("--share", "coalm.guests:SOURCE=0.75"),
     *("--vary-tools", "0.75", "--most-tools", "8", "--tracked", "3"),
     *("--mask-copies", "4", "--irrelevant", "0.15", "--repeat", "0.6"),
 )
 """How the mixture is built. ToolACE is not in it: most of its sample calls functions that it does not list."""
 LARGEST = 32 * 2**20
 """Bytes of weights that go into the package, at most."""
+ABOUT = Path(__file__).parent / "assets" / "nano_card.md"
+"""How its card opens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a run is told. `build`, `base` and `tuned` are arguments of these stages beside the shipped ones;
-    `benchmarks` is the folder of test sets, `limit` the items that are taken of each.
+    `benchmarks` is the folder of test sets, `limit` the items taken of each; `processes` train together.
     """
 
     corpora: Path
@@ -55,17 +61,26 @@ class Settings:
     base: tuple[str, ...] = ()
     tuned: tuple[str, ...] = ()
     limit: int | None = None
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A step of the pipeline, done once `marker` is there. `command` are arguments of `coalm`, as a shell has
-    them, or what is called in its stead.
+    them, or what is called in its stead; so many `processes` run it.
     """
 
     name: str
     marker: Path
     command: tuple[str, ...] | Callable[[], Any]
+    processes: int = 1
+
+    def take(self) -> int:
+        """Its exit status."""
+        if not isinstance(self.command, tuple):
+            self.command()
+            return 0
+        return cli.main(self.command) if self.processes == 1 else _launch(self.command, self.processes)
 
 
 def run(settings: Settings) -> int:
@@ -81,10 +96,10 @@ def run(settings: Settings) -> int:
         told = f"coalm {shlex.join(stage.command)}" if isinstance(stage.command, tuple) else stage.name
         log(f"── {stage.name}: {told}")
         started = time.monotonic()
-        status = cli.main(stage.command) if isinstance(stage.command, tuple) else stage.command() and 0
+        status = stage.take()
         with Journal(settings.out / "log.jsonl") as journal:
             seconds = round(time.monotonic() - started, 1)
-            journal.append({"stage": stage.name, "command": told, "status": status or 0, "seconds": seconds})
+            journal.append({"stage": stage.name, "command": told, "status": status, "seconds": seconds})
         if status:
             return status
     print(settings.out / "report.html")
@@ -105,9 +120,11 @@ def stages(settings: Settings) -> Iterator[Stage]:
         "tokenizer", tokenizer / "tokenizer.json", lambda: write_tokenizer(data, tokenizer, settings.base)
     )
     own = ("--set", f"scratch.tokenizer={tokenizer}")
-    yield Stage("base", out / "base" / "run.json", _train("nano-base", data, out / "base", own, settings.base))
+    train = _train("nano-base", data, out / "base", own, settings.base)
+    yield Stage("base", out / "base" / "run.json", train, settings.processes)
     base = ("--set", f"model={out / 'base' / 'model'}")
-    yield Stage("tuned", out / "tuned" / "run.json", _train("nano", data, out / "tuned", base, settings.tuned))
+    train = _train("nano", data, out / "tuned", base, settings.tuned)
+    yield Stage("tuned", out / "tuned" / "run.json", train, settings.processes)
     yield Stage("weights", weights / "packed.json", lambda: pack(out / "tuned" / "model", weights, data))
     limit = ("--limit", str(settings.limit)) if settings.limit else ()
     names = ",".join(_benchmarks_in(settings.benchmarks))
@@ -121,6 +138,16 @@ def stages(settings: Settings) -> Iterator[Stage]:
 
 def _train(recipe: str, data: Path, out: Path, start: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
     return ("train", recipe, "--data", str(data), "--out", str(out), "--resume", *start, *more)
+
+
+def _launch(command: Sequence[str], processes: int) -> int:
+    """Run `coalm` in several processes that train one model, and share the cores."""
+    torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
+    return subprocess.run(
+        [sys.executable, "-m", *torchrun, "-m", "coalm", *command], env=environment, check=False
+    ).returncode
 
 
 def _benchmarks_in(folder: Path) -> list[str]:
@@ -189,9 +216,8 @@ def pack(folder: Path, out: Path, data: Path | None = None, samples: int = 64) -
     before = _choices(model.float(), tokenizer, data, samples) if data else None
     model.to(torch.bfloat16).save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
-    for name in ("README.md", "coalm.json"):
-        if (folder / name).exists():
-            shutil.copy(folder / name, unfinished / name)
+    if (folder / FACTS).exists():
+        write_card(unfinished, read_json(folder / FACTS))
     written = unfinished / "model.safetensors"
     written.chmod(0o644)  # safetensors writes for its owner alone, and a package is for all
     facts: dict[str, Any] = {"dtype": "bfloat16", "bytes": written.stat().st_size}
@@ -204,6 +230,14 @@ def pack(folder: Path, out: Path, data: Path | None = None, samples: int = 64) -
     shutil.rmtree(out, ignore_errors=True)
     unfinished.rename(out)
     return facts
+
+
+def write_card(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Give the packed model in `folder` the facts of its training, and a card that says what nano is."""
+    shape = read_json(folder / "config.json")
+    about = ABOUT.read_text(encoding="utf-8").format(parameters=facts["parameters"]["all"], **shape).rstrip()
+    write_json(folder / FACTS, {**facts, "name": "coalm-nano", "about": about})
+    write_model_card(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _changes(args.base_set),
         _changes(args.set),
         args.limit,
+        args.processes or _processes(),
     )
     try:
         return run(settings)
@@ -269,6 +304,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on where it was", file=sys.stderr)
         return 130
+
+
+def _processes() -> int:
+    """One for a GPU; else one for each core, up to four: a batch has few rows to share."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else min(4, os.cpu_count() or 1)
 
 
 def _changes(pairs: Sequence[str]) -> tuple[str, ...]:
@@ -294,6 +336,7 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of nano"
     )
     parser.add_argument("--limit", type=int, help="items of each benchmark")
+    parser.add_argument("--processes", type=int, help="that train together; default: one a core, up to four")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`coalm train` as one of several processes; it looks first whether the model is really sharded."""
+"""`coalm train` as one of several processes; it looks first whether the model is sharded, or whole."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ make_optimizer = trainer.make_optimizer
 
 def look_and_make_optimizer(model: Any, recipe: Any) -> Any:
     weights = list(model.parameters())
+    if recipe.parallel == "ddp":
+        assert not any(isinstance(weight, DTensor) for weight in weights)
+        return make_optimizer(model, recipe)
     assert all(isinstance(weight, DTensor) for weight in weights)
     here, all_of_them = sum(weight.to_local().numel() for weight in weights), sum(w.numel() for w in weights)
     assert here < 0.6 * all_of_them, f"{here} of {all_of_them}"

@@ -24,16 +24,24 @@ from coalm.training.recipe import Lora, Recipe
 from coalm.training.trainer import train
 from coalm.training.trie import Row, merge, pack
 
-from .made import RECIPE, random_rows, samples
+from .made import RECIPE, SHAPE, random_rows, samples
 from .test_trainer import facts, final_weights, latest, metrics
 
 TOLERANCE = 1e-5
 """Relative difference of losses and of all weights together; sums in another order, in float32."""
 
-STEPS = replace(RECIPE, max_steps=4, batch=12, learning_rate=1e-3, eval_every=2, save_every=2)
+STEPS = replace(
+    RECIPE,
+    scratch=replace(SHAPE, vocabulary=900),
+    max_steps=4,
+    batch=12,
+    learning_rate=1e-3,
+    eval_every=2,
+    save_every=2,
+)
 
-PACK = 980
-"""So small that a batch of `STEPS` takes four packs in one process, several in each of two."""
+PACK = 660
+"""So small that a batch of `STEPS` takes four packs in one process, two in each of two."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -129,14 +137,14 @@ def kill_after(step: int, run: Sequence[subprocess.Popen[str]], out: Path) -> No
     assert not (out / "run.json").exists()
 
 
-def assert_same_run(one: Path, other: Path) -> None:
+def assert_same_run(one: Path, other: Path, tolerance: float = TOLERANCE) -> None:
     counted = ("step", "lr", "samples", "targets", "plain_tokens")
     mine, theirs = metrics(one), metrics(other)
     for a, b in zip(mine, theirs, strict=True):
         assert [a.get(key) for key in counted] == [b.get(key) for key in counted]
         losses = [[row.get(key) or 0.0 for key in ("loss", "eval_loss")] for row in (a, b)]
-        assert losses[0] == pytest.approx(losses[1], rel=TOLERANCE, abs=1e-6)
-    assert distance(final_weights(one), final_weights(other)) < TOLERANCE
+        assert losses[0] == pytest.approx(losses[1], rel=tolerance, abs=1e-6)
+    assert distance(final_weights(one), final_weights(other)) < tolerance
 
 
 def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
@@ -168,7 +176,7 @@ def assert_four_packs_or_two_and_two(model: Path, folder: Path) -> None:
     for step in range(4):
         rows = batches.rows(step)
         assert len(list(pack(rows, PACK))) == 4
-        assert all(len(list(pack(part, PACK))) > 1 for part in split_rows(rows, 2, share=True))
+        assert [len(list(pack(part, PACK))) for part in split_rows(rows, 2, share=True)] == [2, 2]
 
 
 def test_torchrun_launches_adapters_and_a_process_may_have_no_row(
@@ -209,6 +217,17 @@ def test_bfloat16_learns_what_one_process_learns(tmp_path: Path, mixture: Path) 
     assert distance(*weights) < 1e-2
 
 
+@pytest.mark.parametrize(("optimizer", "tolerance"), [("adamw", TOLERANCE), ("muon", 1e-3)])
+def test_with_ddp_both_hold_the_whole_model_and_learn_what_one_learns(
+    tmp_path: Path, mixture: Path, optimizer: Literal["adamw", "muon"], tolerance: float
+) -> None:
+    """Muon turns what it is given in bfloat16: sums in another order differ by more then."""
+    recipe = replace(STEPS, optimizer=optimizer, parallel="ddp", max_steps=6)
+    train(recipe, mixture, tmp_path / "one")
+    finish(launch(mixture, tmp_path / "two", recipe))
+    assert_same_run(tmp_path / "one", tmp_path / "two", tolerance)
+
+
 # ── going on ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -216,7 +235,7 @@ def test_bfloat16_learns_what_one_process_learns(tmp_path: Path, mixture: Path) 
 def test_a_killed_run_goes_on_with_another_number_of_processes(
     tmp_path: Path, mixture: Path, before: int, after: int
 ) -> None:
-    recipe = replace(STEPS, max_steps=12, save_every=1)
+    recipe = replace(STEPS, max_steps=24, save_every=1)
     train(recipe, mixture, tmp_path / "whole")
     kill_after(3, launch(mixture, tmp_path / "broken", recipe, before), tmp_path / "broken")
     finish(launch(mixture, tmp_path / "broken", recipe, after))

@@ -48,7 +48,7 @@ def test_what_followed_a_word_before_follows_it_again(tokenizer: Any) -> None:
             logits = build_llama(shape, tokenizer, 0).eval()(ids).logits[:, -50:-1]
         return float((logits.argmax(-1) == words[:, 1:]).float().mean())
 
-    assert repeated(shape) > 0.15  # by chance: 0.003
+    assert repeated(shape) > 0.5  # by chance: 0.003
     assert repeated(replace(shape, tied=True)) < 0.05
 
 

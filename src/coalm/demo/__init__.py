@@ -25,8 +25,8 @@ BENCHMARKS = ("multiwoz", "apibank", "bfcl", "snips")
 MAX_TOKENS = 144  # no right answer of the small sets is longer
 
 
-def run_demo(out: Path, *, minutes: float = 2.0, fresh: bool = False) -> Path:
-    """Run all of it into `out`; the path of the report, which is also printed last."""
+def run_demo(out: Path, *, steps: int | None = None, fresh: bool = False) -> Path:
+    """Run all of it into `out`; the path of the report, which is also printed last. `steps`: the recipe's."""
     from coalm.evaluate import print_before_and_after
     from coalm.report import write_report
 
@@ -35,7 +35,7 @@ def run_demo(out: Path, *, minutes: float = 2.0, fresh: bool = False) -> Path:
     mixture = _build(out / "data")
     log("scoring the model as it is")
     before = _score("nano", out / "before", "nano")
-    model = _train(mixture, out / "training", minutes)
+    model = _train(mixture, out / "training", steps)
     log("scoring it after training")
     after = _score(f"hf:{model}", out / "after", "nano, fine-tuned")
     report = write_report([out / "before", out / "after", out / "training", mixture], out / "report.html")
@@ -54,18 +54,18 @@ def _build(folder: Path) -> Path:
         return folder
     log("building the mixture")
     with bar("building") as progress:
-        # Two minutes are too short to learn to read names that mean nothing, so nothing is masked; and the long
-        # samples of CRA, which would take half of them, are fewer.
+        # So few steps do not teach to read names that mean nothing, so nothing is masked; and the long samples
+        # of CRA, which would take half of the time, are fewer.
         plan = Plan(validation=0.05, mask_copies=1, mask_share=0.0, tracked=6, shares={"sgd": 0.25})
         build(DATA / "corpora", folder, plan, sources=SOURCES, encoder=Encoder.load(), progress=progress)
     return folder
 
 
-def _train(mixture: Path, out: Path, minutes: float) -> Path:
+def _train(mixture: Path, out: Path, steps: int | None) -> Path:
     from coalm.training.recipe import load_recipe
     from coalm.training.trainer import train
 
-    recipe = load_recipe("nano-lora", [f"max_minutes={minutes}"])
+    recipe = load_recipe("nano-lora", [f"max_steps={steps}"] if steps else [])
     return train(recipe, mixture, out, resume=out.exists())
 
 

@@ -1,9 +1,12 @@
 """How much of the test sets a training mixture holds: whether "zero-shot" is true.
 
-    coalm data check MIXTURE --against multiwoz,apibank,bfcl --benchmarks DIR      writes MIXTURE/overlap.json
+    coalm data check MIXTURE --against multiwoz,sgd --benchmarks DIR      writes MIXTURE/overlap.json
 
-Three measures, for each benchmark:
+Four measures, for each benchmark:
 
+    items        whole ones: all that the user says, each turn word for word and however short, stands in one
+                 training sample. The last sample of a training dialogue has all its turns, so where no item is
+                 found, none was trained on: a question for `snips` and `sgd`, whose training splits are.
     utterances   what the user says, word for word, as a whole turn of a training sample. Words are runs of
                  letters and digits in lower case. Short ones ("yes please") are alike everywhere, so those of
                  eight words and more are counted apart.
@@ -13,8 +16,8 @@ Three measures, for each benchmark:
                  name and parameters together. Letter case and punctuation in names are no difference.
 
 What counts is content. Of a test item: the user's words and the functions that it brings. Of a training sample:
-the conversation (everybody's words, thoughts, calls, results) and its answer for the first two measures, its
-list of tools for the third. Task and format instructions, descriptions of tools, domains and slots are ours or
+the conversation (everybody's words, thoughts, calls, results) and its answer for the first three measures, its
+list of tools for the last. Task and format instructions, descriptions of tools, domains and slots are ours or
 a schema's, and are left out. MultiWOZ brings no functions; those that we write for it are not counted.
 
 Memory is that of the test sets and of short keys of what was seen, whatever the mixture's size: its samples are

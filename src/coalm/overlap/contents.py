@@ -15,10 +15,11 @@ from coalm.benchmarks import benchmark
 from coalm.benchmarks.bfcl.multi_turn_data import Conversation
 from coalm.benchmarks.episode import Item
 from coalm.benchmarks.multiwoz.data import Exchange
+from coalm.benchmarks.sgd.data import Talk
 from coalm.dialogue import Sample, Tool
 from coalm.errors import DataError
 
-BENCHMARKS = ("multiwoz", "apibank", "bfcl")
+BENCHMARKS = ("multiwoz", "apibank", "bfcl", "snips", "sgd")
 
 # A turn of a conversation as our prompts and the paper's write it, or a block of a prompt, begins here.
 _TURN = re.compile(
@@ -59,11 +60,12 @@ def _content(name: str, item: Item) -> Content:
             return Content(item.id, said, played.tools(len(played.script.turns)))
         case tuple() as exchanges if all(isinstance(one, Exchange) for one in exchanges):
             return Content(item.id, tuple(one.user for one in exchanges))
-    turns = getattr(item.data, "turns", None)
+    data = item.data.dialogue() if isinstance(item.data, Talk) else item.data
+    turns = getattr(data, "turns", None)
     if turns is None:
         raise DataError(f"the items of {name} cannot be compared", hint=f"choose of: {', '.join(BENCHMARKS)}")
     said = tuple(turn.text for turn in turns if turn.role == "user")
-    return Content(item.id, said, _tools(item.data))
+    return Content(item.id, said, _tools(data))
 
 
 def _tools(data: Any) -> tuple[Tool, ...]:

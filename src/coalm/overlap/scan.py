@@ -26,6 +26,7 @@ class Scan:
     sets: Mapping[str, TestSet]
     sources: list[str] = field(default_factory=list)
     _seen: set[int] = field(default_factory=set)
+    _shared: dict[int, str] = field(default_factory=dict)  # key of a turn that a test set has -> its words
     _ids: list[int] = field(default_factory=list)
     _starts: list[int] = field(default_factory=list)
     _owners: list[tuple[str, str]] = field(default_factory=list)  # source, dialogue
@@ -35,15 +36,20 @@ class Scan:
             self.sources.append(sample.source)
         where = f"{sample.source} {sample.dialogue}"
         tools, conversation = split_sample(sample)
-        if tools and self._is_new("tools", tools):
+        if tools and self._is_new(hash(("tools", tools))):
             self._add_tools(tools, where)
+        shared: set[str] = set()
         for text in (conversation, sample.input, sample.output):
             for turn in split_turns(text):
-                if self._is_new(sample.source, turn):
-                    self._add_turn(turn, sample.source, where)
+                key = hash((sample.source, turn))
+                if self._is_new(key):
+                    self._add_turn(turn, key, sample.source, where)
+                if key in self._shared:
+                    shared.add(self._shared[key])
+        for one in self.sets.values():
+            one.note_items(shared, where)
 
-    def _is_new(self, kind: str, text: str) -> bool:
-        key = hash((kind, text))
+    def _is_new(self, key: int) -> bool:
         if key in self._seen:
             return False
         if len(self._seen) >= _SEEN:
@@ -59,14 +65,15 @@ class Scan:
                     if found is not None and found.where is None:
                         found.where = where
 
-    def _add_turn(self, text: str, source: str, where: str) -> None:
+    def _add_turn(self, text: str, key: int, source: str, where: str) -> None:
         words = words_of(text)
         if not words:
             return
         whole = " ".join(words)
         for one in self.sets.values():
-            if whole in one.utterances and one.utterances[whole] is None:
-                one.utterances[whole] = where
+            if whole in one.utterances:
+                self._shared[key] = whole
+                one.utterances[whole] = one.utterances[whole] or where
         if len(words) < GRAM:
             return
         self._starts.append(len(self._ids))

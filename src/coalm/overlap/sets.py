@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,21 +30,35 @@ class TestSet:
     def __init__(self, contents: Sequence[Content], words: Vocabulary) -> None:
         self._items = contents
         self.utterances: dict[str, str | None] = {}  # as words -> where training has it
+        self._turns: list[frozenset[str]] = []  # of each item, as words
+        self._by_longest: defaultdict[str, list[int]] = defaultdict(list)  # an item's longest turn -> items
+        self._whole: dict[int, str] = {}  # item -> the first sample that has all its turns
         ids: list[list[list[int]]] = []
         self.names: dict[str, Function] = {}
         self.signatures: dict[tuple[str, frozenset[str]], Function] = {}
         for content in contents:
             said = [words_of(text) for text in content.said]
-            self.utterances |= {" ".join(one): None for one in said if one}
+            turns = frozenset(" ".join(one) for one in said if one)
+            if turns:
+                self._by_longest[max(turns, key=len)].append(len(self._turns))
+            self._turns.append(turns)
+            self.utterances |= dict.fromkeys(turns)
             ids.append([words.learn(one) for one in said])
-            for tool in content.tools:
-                name, parameters = signature(tool.name, parameters_of(tool.parameters))
-                self.names.setdefault(name, Function(tool.name))
-                self.signatures.setdefault((name, parameters), Function(tool.name))
+        for tool in {id(tool): tool for content in contents for tool in content.tools}.values():
+            name, parameters = signature(tool.name, parameters_of(tool.parameters))
+            self.names.setdefault(name, Function(tool.name))
+            self.signatures.setdefault((name, parameters), Function(tool.name))
         self._grams = [_hash(said) for said in ids]
         self.all_grams: Hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *self._grams]))
         self.where: dict[int, str] = {}  # gram -> the first sample that has it
         self.found: defaultdict[str, set[int]] = defaultdict(set)  # source -> grams
+
+    def note_items(self, turns: AbstractSet[str], where: str) -> None:
+        """Note the items all of whose turns are among these, which are of one sample."""
+        for longest in turns & self._by_longest.keys():
+            for place in self._by_longest[longest]:
+                if place not in self._whole and self._turns[place] <= turns:
+                    self._whole[place] = where
 
     def describe(self, sources: Sequence[str]) -> dict[str, Any]:
         """The figures, and the items and functions that training has most of."""
@@ -53,6 +68,7 @@ class TestSet:
         by_source = {source: sum(self._touches(grams, source) for grams in self._grams) for source in sources}
         return {
             "items": len(self._items),
+            "whole_items": _found(self._whole.get(place) for place, turns in enumerate(self._turns) if turns),
             "utterances": _found(self.utterances[text] for text in self.utterances),
             "long_utterances": _found(self.utterances[text] for text in long),
             "grams": {
@@ -65,6 +81,9 @@ class TestSet:
                 "signatures": _found(one.where for one in self.signatures.values()),
             },
             "worst": self._worst(shares),
+            "shared_items": [
+                {"item": self._items[place].id, "training": self._whole[place]} for place in sorted(self._whole)
+            ][:EXAMPLES],
             "shared_functions": [
                 {"function": one.shown, "training": one.where} for one in self.names.values() if one.where
             ][:EXAMPLES],

@@ -60,7 +60,7 @@ def open_tokenizer(recipe: Recipe, samples: Callable[[], Iterable[Sample]]) -> A
 
 
 def open_base(recipe: Recipe, tokenizer: Any, device: str, processes: Processes = ALONE) -> Base:
-    """The model of a recipe on `device`, sharded over all processes, which take part together.
+    """The model of a recipe on `device`: sharded over all processes, or whole in each; all take part together.
 
     Raises:
         ModelError: there is no such model, or it has no place for adapters.
@@ -73,7 +73,8 @@ def open_base(recipe: Recipe, tokenizer: Any, device: str, processes: Processes 
         _use_four_bits(model, recipe)
     if recipe.liger:
         _use_liger(model, device)
-    if processes.count == 1:
+    whole = processes.count == 1 or recipe.parallel == "ddp"
+    if whole:
         model.to(device)
         attention = choose_attention(model)
     else:
@@ -83,7 +84,7 @@ def open_base(recipe: Recipe, tokenizer: Any, device: str, processes: Processes 
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     place = partial(_place, recipe=recipe, device=device)
-    if processes.count == 1:
+    if whole:
         for weight in model.parameters():
             place(weight)
     else:

@@ -4,6 +4,8 @@ RUN/model/coalm.json    the facts, those of run.json: a model folder explains it
 RUN/model/README.md     the card, made from the facts when training ends, and anew by `coalm card`
 
 coalm card RUN EVAL [EVAL ...]      with the scores of these evaluations
+
+A model with a name has `name` and `about` among its facts: the title of its card, and what stands first in it.
 """
 
 from __future__ import annotations
@@ -134,11 +136,15 @@ def _method(facts: Mapping[str, Any]) -> str:
 
 
 def _title(facts: Mapping[str, Any]) -> str:
+    if "name" in facts:
+        return str(facts["name"])
     name = (facts["base"]["name"] or "A small Llama").rpartition("/")[2]
     return f"{name}, trained on {facts['arguments']['data']}"
 
 
 def _summary(facts: Mapping[str, Any]) -> str:
+    if "about" in facts:
+        return f"# {_title(facts)}\n\n{facts['about']}"
     base, recipe = facts["base"]["name"], facts["arguments"]["recipe"]
     start = f"`{base}`" if base else "random weights, in the shape of a small Llama"
     how = {
@@ -277,5 +283,5 @@ def _origin(facts: Mapping[str, Any]) -> str:
 
 def _code(facts: Mapping[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
-    revision = facts["revision"] or "unknown"
-    return f"coalm {facts['coalm']}, revision {revision}; Python {facts['python']}, {packages}."
+    revision = f", revision {facts['revision']}" if facts["revision"] else ""
+    return f"coalm {facts['coalm']}{revision}; Python {facts['python']}, {packages}."

@@ -3,9 +3,9 @@
     torchrun --nproc-per-node 8 -m coalm train RECIPE --data DIR --out RUN
 
 Each process takes part of the rows of a batch. Weights, gradients and optimiser state are sharded (FSDP2): a
-decoder layer is gathered where it is computed. Gradients are summed over processes. Small facts travel over
-gloo, from host to host, so that they never wait for a device. One process goes through the same calls, and
-none of them does anything then.
+decoder layer is gathered where it is computed. With `parallel: ddp` each process has them whole. Gradients are
+summed over processes. Small facts travel over gloo, from host to host, so that they never wait for a device.
+One process goes through the same calls, and none of them does anything then.
 """
 
 from __future__ import annotations
@@ -255,6 +255,18 @@ def _layers(model: Any) -> list[torch.nn.Module]:
     """The modules that the model's own class wants undivided: its decoder layers."""
     names = set(getattr(model, "_no_split_modules", None) or ())
     return [module for module in model.modules() if type(module).__name__ in names]
+
+
+def sum_gradients(model: torch.nn.Module, processes: Processes) -> None:
+    """Add up the gradients of all processes, each of which holds the whole model: the same bits in each."""
+    if processes.count == 1:
+        return
+    learned = [weight for weight in model.parameters() if weight.requires_grad]
+    gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in learned]
+    total = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(total)
+    for weight, part in zip(learned, torch.split(total, [weight.numel() for weight in learned]), strict=True):
+        weight.grad = part.view_as(weight)
 
 
 # ── single tensors ────────────────────────────────────────────────────────────────────────────────

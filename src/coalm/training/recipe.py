@@ -158,8 +158,12 @@ class Recipe:
     liger: bool = False
     """Whether to use Liger's kernels for norms and feed-forward layers; on a GPU, where it is installed."""
 
+    parallel: Literal["fsdp", "ddp"] = "fsdp"
+    """Several processes: fsdp shards weights, gradients and optimiser state; ddp keeps them whole in each, as
+    is faster for a small model, and as muon needs it."""
+
     offload: bool = False
-    """Whether weights and optimiser lie in main memory between uses; for several processes."""
+    """Whether weights and optimiser lie in main memory between uses; for `parallel: fsdp`."""
 
     seed: int = 0
     """Of weights, adapters, order and dropout."""
@@ -249,6 +253,11 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         yield "give either `model` or `scratch`"
     if recipe.method != "full" and recipe.model is None:
         yield f"`method: {recipe.method}` needs a `model` to adapt"
+    if recipe.parallel == "ddp":
+        if recipe.offload:
+            yield "`offload` needs `parallel: fsdp`"
+        if recipe.checkpoint == "sharded":
+            yield "`checkpoint: sharded` needs `parallel: fsdp`"
     yield from _out_of_range(recipe)
     for name in tracker_names(recipe.report_to):
         if name not in TRACKERS:

@@ -120,29 +120,35 @@ def build_llama(shape: Scratch, tokenizer: Any, seed: int) -> Any:
     model = LlamaForCausalLM(config)
     with torch.no_grad():
         _tie_twins(model.get_input_embeddings().weight, tokenizer.get_vocab())
-        if not shape.tied:
-            _speak_up(model)
+        aside = None if shape.tied else _speak_up(model)
         if shape.heads == shape.kv_heads:
             layers = [layer.self_attn for layer in model.model.layers]
             for layer in layers:
                 _look_alike(layer)
                 _look_near(layer, shape)
-            if not shape.tied and shape.layers > 1 and shape.heads > 1:
-                _go_on_as_before(layers[0], layers[1], shape)
+            if aside is not None and shape.layers > 1 and shape.heads > 1:
+                _go_on_as_before(layers[0], layers[1], aside, shape)
     return model
 
 
-def _speak_up(model: Any) -> None:
-    """Words begin louder than what layers add to them, and the output head as the embedding.
+def _speak_up(model: Any) -> Tensor:
+    """Words begin louder than what layers add to them, and the output head as the embedding turned aside.
 
     With Muon, each step changes what a layer adds by about as much. Beside embeddings of norm 1, the words are
-    not to be recognised after ten steps, and whatever led weights did with them is gone.
+    not to be recognised after ten steps, and whatever led weights did with them is gone. Were the head not
+    turned, each word would foretell itself.
+
+    Returns the turn (hidden, hidden), orthonormal: a word that is to be said stands in the stream as turned.
     """
+    import torch
+
     words = model.get_input_embeddings().weight
-    model.lm_head.weight.copy_(words)
+    aside: Tensor = torch.linalg.qr(torch.randn(words.shape[1], words.shape[1]))[0]
+    model.lm_head.weight.copy_(words @ aside.T)
     words.mul_(math.sqrt(words.shape[1]))
     for layer in model.model.layers:
         layer.mlp.down_proj.weight.zero_()
+    return aside
 
 
 TWINNING = 0.9
@@ -191,11 +197,12 @@ SAME = 40.0
 """Score of a place that follows a token like the current one."""
 
 
-def _go_on_as_before(first: Any, second: Any, shape: Scratch) -> None:
+def _go_on_as_before(first: Any, second: Any, aside: Tensor, shape: Scratch) -> None:
     """What followed a word before follows it again: an induction circuit (Olsson et al. 2022), written down.
 
     The last head of the first layer looks at the token before, and adds to each place which one that was.
-    Heads of the second layer look for places where that is the current token, and pass on what stands there.
+    Heads of the second layer look for places where that is the current token, and pass on what stands there,
+    turned `aside` as the output head wants it.
 
     A score of rotary attention depends on distance through the frequencies of its pairs of dimensions. The
     first head has biases alone: each pair is turned by its own frequency, so that all are in phase at distance
@@ -234,4 +241,4 @@ def _go_on_as_before(first: Any, second: Any, shape: Scratch) -> None:
             projection.weight[head], projection.bias[head] = rows, 0
         passed = axes()
         second.v_proj.weight[head] = passed
-        second.o_proj.weight[:, head] = heads * passed.T
+        second.o_proj.weight[:, head] = heads * aside @ passed.T

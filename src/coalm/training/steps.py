@@ -21,7 +21,7 @@ from coalm.training.data import Batches
 from coalm.training.forward import sliding_window, summed_loss
 from coalm.training.optimizer import Optimizers
 from coalm.training.packing import Ahead, Pack, Packer
-from coalm.training.processes import Processes, hold_gradients, reshard, whole_tensor
+from coalm.training.processes import Processes, hold_gradients, reshard, sum_gradients, whole_tensor
 from coalm.training.recipe import Recipe
 from coalm.training.trie import NO_PARENT, Row, Trie
 
@@ -93,6 +93,8 @@ def take_step(run: Run, ahead: Ahead[Prepared], step: int, rate: float) -> dict[
         loss = _loss(run, pack) / work.targets
         loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         total += loss.item()
+    if run.recipe.parallel == "ddp":
+        sum_gradients(run.base.model, run.processes)
     if run.recipe.clip:
         _clip(run)
     for group in run.optimizer.param_groups:

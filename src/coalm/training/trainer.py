@@ -166,8 +166,8 @@ def _explain_full_disk(out: Path) -> Iterator[None]:
 def _check(recipe: Recipe, processes: Processes) -> None:
     """Refuse what cannot go well, before anything is written."""
     check_installed(tracker_names(recipe.report_to))
-    if processes.count > 1 and recipe.optimizer == "muon":
-        hint = "take `optimizer: adamw`, or one process"
+    if processes.count > 1 and recipe.optimizer == "muon" and recipe.parallel == "fsdp":
+        hint = "take `parallel: ddp`, `optimizer: adamw`, or one process"
         raise RecipeError("muon works on whole matrices, and several processes hold shards", hint=hint)
     if processes.count == 1 and recipe.offload and torch.cuda.is_available():
         hint = "launch it with torchrun, or set offload=off"

@@ -85,9 +85,16 @@ class Talk:
             DataError: it does not fit its schema.
         """
         record = self.split.record(self.file, self.id)
-        where = self.split.tree.where(self.file)
-        dialogue = sgd.to_dialogue(record, self.split.schema, self.split.name, where)
-        return list(_steps(dialogue, record, self.split.trained))
+        return list(_steps(self.dialogue(), record, self.split.trained))
+
+    def dialogue(self) -> Dialogue:
+        """The dialogue as its source has it.
+
+        Raises:
+            DataError: it does not fit its schema.
+        """
+        record = self.split.record(self.file, self.id)
+        return sgd.to_dialogue(record, self.split.schema, self.split.name, self.split.tree.where(self.file))
 
 
 def load(root: Path) -> list[Item]:
