@@ -125,11 +125,22 @@ def test_other_settings_are_another_run(whole: Path, tests: Path, capsys: pytest
     assert "other settings" in capsys.readouterr().err
 
 
+def trained_no_further_than_base(whole: Path, out: Path) -> Path:
+    later = ("tuned", "weights", "eval", "report.html", "log.jsonl")
+    return shutil.copytree(whole, out, ignore=shutil.ignore_patterns(*later))
+
+
+def test_several_processes_train_one_model(whole: Path, tests: Path, tmp_path: Path) -> None:
+    out = trained_no_further_than_base(whole, tmp_path / "run")
+    assert main([*command(out, tests), "--processes", "2"]) == 0
+    assert [stage["stage"] for stage in stages(out)] == STAGES[3:]
+    runs = [read_json(folder / "tuned" / "run.json") for folder in (out, whole)]
+    assert [run["processes"] for run in runs] == [2, 1]
+    assert runs[0]["eval_loss"]["after"] == pytest.approx(runs[1]["eval_loss"]["after"], rel=0.01)
+
+
 def test_a_killed_run_goes_on(whole: Path, tests: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    shutil.copytree(
-        whole, out, ignore=shutil.ignore_patterns("tuned", "weights", "eval", "report.html", "log.jsonl")
-    )
+    out = trained_no_further_than_base(whole, tmp_path / "run")
     child = CONTEXT.Process(target=main, args=(command(out, tests),))
     child.start()
     deadline = time.monotonic() + 60

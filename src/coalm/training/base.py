@@ -7,6 +7,8 @@ on. So no device ever holds more than its shares and one whole layer.
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -42,9 +44,11 @@ class Base:
 
     def save(self, folder: Path) -> None:
         """Write model (or adapter) and tokenizer so that `hf:FOLDER` opens them; the model's own end."""
-        if self.save_dtype is not None:
+        if self.save_dtype is None:  # adapters: the base is as it was, and is not looked up on the Hub for it
+            self.model.save_pretrained(folder, save_embedding_layers=False)
+        else:
             self.model.to(self.save_dtype)
-        self.model.save_pretrained(folder)
+            self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
 
@@ -244,6 +248,7 @@ def _place(weight: Any, recipe: Recipe, device: str) -> None:
 
 def _adapt(model: Any, recipe: Recipe) -> Any:
     """Adapters where the recipe wants them, drawn on the host from its seed: the same in all processes."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # kernels of the Hub that are not needed
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -257,7 +262,11 @@ def _adapt(model: Any, recipe: Recipe) -> Any:
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
     )
     try:
-        adapted = get_peft_model(model, config)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", ".*is_gradient_checkpointing", FutureWarning
+            )  # between PEFT and HF
+            adapted = get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(f"no place for adapters in `{recipe.model}`: {error}") from None
     if recipe.model:  # an adapter must find its base again from any working folder
