@@ -224,7 +224,8 @@ def _add_variation(parser: argparse.ArgumentParser) -> None:
     varied = parser.add_argument_group("how much it varies, beyond the paper")
     varied.add_argument(
         "--vary-tools", type=float, default=0.0, metavar="SHARE",
-        help="share of CRA dialogues and masked copies with a short tool list, in CRA under other names too",
+        help="share of CRA dialogues and masked copies with a short tool list, in CRA under other names too, "
+        "and of tracked SGD dialogues with other domains and slots",
     )  # fmt: skip
     varied.add_argument(
         "--most-tools", type=int, default=10, help="tools of such a list, unless more are needed"

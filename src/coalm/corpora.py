@@ -34,7 +34,8 @@ class Plan:
     source, for those that are not used whole, or once; 2.5 is twice, and half of them a third time.
 
     `vary_tools` is the share of CRA dialogues and masked copies that list few tools (`most_tools`, unless they
-    need more), in CRA mostly under other names too; `irrelevant` is the share of masked copies that list
+    need more), in CRA mostly under other names too, and of tracked dialogues whose domains and slots have other
+    names; `irrelevant` is the share of masked copies that list
     none of the tools that their row calls. `repeat` is the share of plain texts that stand there twice: the
     second time can be foretold by looking back, which is what calls are made of.
     """
@@ -181,7 +182,9 @@ SOURCES = {
         lambda root: sgd.find(root)[0].path,
         lambda part, plan, tally: _sgd(sgd.load, part, plan, tally),
         _states,
-        lambda dialogue, plan, tally: (sgd.track(dialogue, plan.seed, plan.tracked),),
+        lambda dialogue, plan, tally: (
+            variation.vary_states(sgd.track(dialogue, plan.seed, plan.tracked), plan.seed, plan.vary_tools),
+        ),
     ),
     "sgd-llm": Source(
         lambda root: stored.find(root)[0].path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -413,6 +414,7 @@ def test_memory_is_that_of_open_episodes(tmp_path: Path) -> None:
 
     def watch(done: int, total: int) -> None:
         if done in (600, 6000):
+            gc.collect()
             held.append(tracemalloc.get_traced_memory()[0])
 
     tracemalloc.start()

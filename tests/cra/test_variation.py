@@ -14,7 +14,7 @@ import pytest
 from coalm.calls import read_calls, write_call
 from coalm.cra.checks import check
 from coalm.cra.grounded import ground
-from coalm.cra.variation import vary, vary_some
+from coalm.cra.variation import vary, vary_some, vary_states
 from coalm.demo import DATA
 from coalm.dialogue import Dialogue, Tool, ToolCall, Turn
 from coalm.families.coalm import act_samples
@@ -154,3 +154,51 @@ def test_samples_are_much_shorter(grounded: list[Dialogue]) -> None:
     [full, *_], [short, *_] = act_samples(one), act_samples(new)
     assert len(short.instruction) < len(full.instruction)
     assert [s.turn for s in act_samples(new)] == [s.turn for s in act_samples(one)]
+
+
+# ── states ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[tuple[Dialogue, Dialogue]]:
+    """Dialogues for state tracking, each beside itself under other names."""
+    found = [sgd.track(one) for one in islice(sgd.load(DATA / "corpora"), 30)]
+    return [(one, vary_states(one, seed, 1.0)) for one in found for seed in range(6)]
+
+
+def test_states_are_written_with_what_is_listed(tracked: list[tuple[Dialogue, Dialogue]]) -> None:
+    for _, new in tracked:
+        listed = {domain.name: {slot.name for slot in domain.slots} for domain in new.domains}
+        assert len(listed) == len(new.domains)
+        for turn in new.turns:
+            for domain, values in (turn.state or {}).items():
+                assert set(values) <= listed[domain]
+
+
+def test_domains_and_slots_keep_what_they_are(tracked: list[tuple[Dialogue, Dialogue]]) -> None:
+    for old, new in tracked:
+        about = [
+            sorted(
+                (one.description, sorted(slot.description for slot in one.slots)) for one in dialogue.domains
+            )
+            for dialogue in (old, new)
+        ]
+        assert about[0] == about[1]
+        for before, after in zip(old.turns, new.turns, strict=True):
+            assert before.text == after.text
+            values = [
+                sorted(v for found in (turn.state or {}).values() for v in found.values())
+                for turn in (before, after)
+            ]
+            assert values[0] == values[1]
+
+
+def test_names_of_domains_and_slots_differ_and_are_drawn_by_seed(
+    tracked: list[tuple[Dialogue, Dialogue]],
+) -> None:
+    renamed = {domain.name for _, new in tracked for domain in new.domains}
+    own = {domain.name for old, _ in tracked for domain in old.domains}
+    assert len(renamed) > 2 * len(own)
+    old = tracked[0][0]
+    assert vary_states(old, 3, 1.0) == vary_states(old, 3, 1.0) != vary_states(old, 4, 1.0)
+    assert vary_states(old, 3, 0.0) is old

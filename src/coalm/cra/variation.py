@@ -12,6 +12,9 @@ is left to tell a masked function by. All is drawn by seed and dialogue alone.
 
 A name changes wherever it stands: in list, calls, thoughts, annotation, and in what calls return. Words of user
 and system stay as they are.
+
+For state tracking, domains and slots get other names and another order in the same way (`vary_states`). There
+slots may be masked, as the prompt describes them.
 """
 
 from __future__ import annotations
@@ -28,12 +31,14 @@ from typing import Any
 import yaml
 
 from coalm.cra.grounded import write_observation
-from coalm.dialogue import Dialogue, Tool, ToolCall, Turn
+from coalm.dialogue import Dialogue, Domain, State, Tool, ToolCall, Turn
 from coalm.sources.tool_lists import MOST, called, draw_tools
 
 KINDS = {"own": 0.35, "words": 0.4, "masked": 0.25}
 """What the names of a list are, and how often."""
 MASK_LENGTH = (5, 12)
+MASKED_SLOTS = 0.2
+"""Share of varied lists of domains whose slots are masked."""
 ATTEMPTS = 8
 """Draws of a name in other words before it stays what it is."""
 
@@ -68,6 +73,41 @@ def vary(dialogue: Dialogue, random: Random, most: int = MOST) -> Dialogue:
             return dialogue
 
 
+def vary_states(dialogue: Dialogue, seed: int = 0, share: float = 0.0) -> Dialogue:
+    """The dialogue, its domains and slots varied with probability `share`: other names, in any order."""
+    random = Random(f"{seed}/domains/{dialogue.id}")
+    if random.random() >= share:
+        return dialogue
+    style = random.choice(PARAMETER_STYLES)
+    masked = random.random() < MASKED_SLOTS
+    domains = _draw(
+        [domain.name for domain in dialogue.domains], lambda name: style(_rename_domain(name, random))
+    )
+    slots = _draw(
+        dict.fromkeys(slot.name for domain in dialogue.domains for slot in domain.slots),
+        lambda name: _mask(random) if masked else style(_rename_slot(name, random)),
+    )
+    listed = [_rename_slots(replace(one, name=domains[one.name]), slots, random) for one in dialogue.domains]
+    random.shuffle(listed)
+    return replace(
+        dialogue,
+        domains=tuple(listed),
+        turns=tuple(replace(turn, state=_rename_state(turn.state, domains, slots)) for turn in dialogue.turns),
+    )
+
+
+def _rename_slots(domain: Domain, names: Names, random: Random) -> Domain:
+    slots = [replace(slot, name=names[slot.name]) for slot in domain.slots]
+    random.shuffle(slots)
+    return replace(domain, slots=tuple(slots))
+
+
+def _rename_state(state: State | None, domains: Names, slots: Names) -> State | None:
+    if state is None:
+        return None
+    return {domains.get(name, name): _rename_keys(values, slots) for name, values in state.items()}
+
+
 # ── names ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -97,6 +137,16 @@ def _reword(name: str, random: Random) -> tuple[list[str], list[str]]:
     if rest and random.random() < 0.5:
         rest[-1] = rest[-1].removesuffix("s") if rest[-1].endswith("s") else f"{rest[-1]}s"
     return verb.split(), rest
+
+
+def _rename_domain(name: str, random: Random) -> list[str]:
+    """`Restaurants_1` as (restaurant), (dining) …"""
+    words = [word.lower() for word in _WORD.findall(name) if not word.isdigit()] or [name]
+    known, name = _names()["domains"], " ".join(words)
+    others = known.get(name) or known.get(f"{name}s") or []
+    if others and random.random() < 0.6:
+        return str(random.choice(others)).split()
+    return words
 
 
 def _rename_slot(name: str, random: Random) -> list[str]:

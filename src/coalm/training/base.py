@@ -263,9 +263,7 @@ def _adapt(model: Any, recipe: Recipe) -> Any:
     )
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", ".*is_gradient_checkpointing", FutureWarning
-            )  # between PEFT and HF
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # PEFT's
             adapted = get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(f"no place for adapters in `{recipe.model}`: {error}") from None
