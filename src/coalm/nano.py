@@ -294,7 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _changes(args.base_set),
         _changes(args.set),
         args.limit,
-        args.processes or _processes(),
+        args.processes,
     )
     try:
         return run(settings)
@@ -304,13 +304,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on where it was", file=sys.stderr)
         return 130
-
-
-def _processes() -> int:
-    """One for a GPU; else one for each core, up to four: a batch has few rows to share."""
-    import torch
-
-    return 1 if torch.cuda.is_available() else min(4, os.cpu_count() or 1)
 
 
 def _changes(pairs: Sequence[str]) -> tuple[str, ...]:
@@ -336,7 +329,7 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of nano"
     )
     parser.add_argument("--limit", type=int, help="items of each benchmark")
-    parser.add_argument("--processes", type=int, help="that train together; default: one a core, up to four")
+    parser.add_argument("--processes", type=int, default=1, help="that train together, on CPUs")
     return parser
 
 
