@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from coalm.card import TEXT, Tally
+from coalm.card import Tally
 from coalm.cra import stored, variation
 from coalm.cra.grounded import ground
 from coalm.dialogue import Dialogue, Sample, Tool
 from coalm.errors import DataError, NotFound, did_you_mean, named
 from coalm.families.coalm import Layout, act_samples, call_samples, state_samples, write_history
+from coalm.known_corpora import TEXT
 from coalm.sources import masking, messages, released, sgd, snips, tool_lists, toolace, xlam
 
 Unit = Dialogue | Sample
